@@ -8,3 +8,5 @@
 extern crate alloc;
 
 pub mod buffer;
+pub mod compression;
+pub mod record_batch;
