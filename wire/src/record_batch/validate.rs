@@ -18,6 +18,7 @@ use super::{
     MAGIC, MalformedBatch, NO_PRODUCER_ID, NO_TIMESTAMP, RecordBatch, RecordFault, RecordsError, TimestampType,
 };
 use crate::compression::{Compression, CompressionError};
+use crate::error_code::ErrorCode;
 
 /// The first version of Produce whose batches are of format v2.
 const PRODUCE_VERSION_OF_FORMAT_V2: i16 = 3;
@@ -112,23 +113,6 @@ pub struct Validated {
     pub is_transactional: bool,
 }
 
-/// Which of Kafka's errors refuses a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RejectionCode {
-    /// CORRUPT_MESSAGE: the client may send the batch again.
-    CorruptMessage,
-    /// INVALID_RECORD.
-    InvalidRecord,
-    /// INVALID_TIMESTAMP.
-    InvalidTimestamp,
-    /// MESSAGE_TOO_LARGE.
-    MessageTooLarge,
-    /// UNSUPPORTED_FOR_MESSAGE_FORMAT.
-    UnsupportedForMessageFormat,
-    /// UNSUPPORTED_COMPRESSION_TYPE.
-    UnsupportedCompressionType,
-}
-
 /// One bad record, for the produce response (version 8, KIP-467).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordError {
@@ -142,7 +126,7 @@ pub struct RecordError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchRejection {
     /// The error for the partition.
-    pub code: RejectionCode,
+    pub code: ErrorCode,
     /// What is wrong, for a person.
     pub message: String,
     /// The bad records, where it is about single ones; the first hundred at most.
@@ -159,13 +143,13 @@ impl core::error::Error for BatchRejection {}
 
 impl BatchRejection {
     #[cold]
-    fn new(code: RejectionCode, message: impl Into<String>) -> Self {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), record_errors: Vec::new() }
     }
 
     #[cold]
     fn invalid(message: impl Into<String>) -> Self {
-        Self::new(RejectionCode::InvalidRecord, message)
+        Self::new(ErrorCode::INVALID_RECORD, message)
     }
 }
 
@@ -176,7 +160,7 @@ pub fn validate<'a>(records: &'a [u8], rules: &ProduceRules) -> Result<(RecordBa
     let batch = only_batch(records, rules.produce_version)?;
     if !batch.has_valid_crc() {
         let message = format!("the batch's CRC is {:#010x}, its content's {:#010x}", batch.crc(), batch.computed_crc());
-        return Err(BatchRejection::new(RejectionCode::CorruptMessage, message));
+        return Err(BatchRejection::new(ErrorCode::CORRUPT_MESSAGE, message));
     }
     let compression = check_attributes(&batch, rules.produce_version)?;
     check_offsets(&batch, rules.records_max)?;
@@ -212,7 +196,7 @@ pub fn validate<'a>(records: &'a [u8], rules: &ProduceRules) -> Result<(RecordBa
 fn only_batch(records: &[u8], produce_version: i16) -> Result<RecordBatch<'_>, BatchRejection> {
     let (batch, rest) = RecordBatch::split_from(records).map_err(|malformed| match malformed {
         MalformedBatch::Magic(magic @ 0..=1) if produce_version < PRODUCE_VERSION_OF_FORMAT_V2 => BatchRejection::new(
-            RejectionCode::UnsupportedForMessageFormat,
+            ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
             format!("message format {magic} is not supported, only format {MAGIC} is"),
         ),
         MalformedBatch::Magic(0..=1) => BatchRejection::invalid(format!(
@@ -220,7 +204,7 @@ fn only_batch(records: &[u8], produce_version: i16) -> Result<RecordBatch<'_>, B
         )),
         MalformedBatch::Incomplete(_) => BatchRejection::invalid("there is no whole record batch"),
         malformed @ (MalformedBatch::Magic(_) | MalformedBatch::Length(_)) => {
-            BatchRejection::new(RejectionCode::CorruptMessage, malformed.to_string())
+            BatchRejection::new(ErrorCode::CORRUPT_MESSAGE, malformed.to_string())
         }
     })?;
     if rest.is_empty() {
@@ -234,11 +218,11 @@ fn check_attributes(batch: &RecordBatch<'_>, produce_version: i16) -> Result<Com
     let attributes = batch.attributes();
     let Some(compression) = attributes.compression() else {
         let message = format!("unknown compression type in the attributes {:#06x}", attributes.0);
-        return Err(BatchRejection::new(RejectionCode::UnsupportedCompressionType, message));
+        return Err(BatchRejection::new(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, message));
     };
     if compression == Compression::Zstd && produce_version < PRODUCE_VERSION_OF_ZSTD {
         let message = format!("produce requests of version {produce_version} may not carry zstd");
-        return Err(BatchRejection::new(RejectionCode::UnsupportedCompressionType, message));
+        return Err(BatchRejection::new(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, message));
     }
     if attributes.is_control() {
         return Err(BatchRejection::invalid("clients may not write control records"));
@@ -248,7 +232,7 @@ fn check_attributes(batch: &RecordBatch<'_>, produce_version: i16) -> Result<Com
     }
     if attributes.timestamp_type() == TimestampType::LogAppendTime {
         let message = "producers may not set the timestamp type to LogAppendTime";
-        return Err(BatchRejection::new(RejectionCode::InvalidTimestamp, message));
+        return Err(BatchRejection::new(ErrorCode::INVALID_TIMESTAMP, message));
     }
     Ok(compression)
 }
@@ -268,7 +252,7 @@ fn check_offsets(batch: &RecordBatch<'_>, records_max: usize) -> Result<(), Batc
     }
     if count as usize > records_max {
         let message = format!("the batch has {count} records, at most {records_max} are allowed");
-        return Err(BatchRejection::new(RejectionCode::MessageTooLarge, message));
+        return Err(BatchRejection::new(ErrorCode::MESSAGE_TOO_LARGE, message));
     }
     Ok(())
 }
@@ -359,12 +343,12 @@ impl TimestampBounds {
 #[cold]
 fn reject_records(error: RecordsError) -> BatchRejection {
     let code = match error.fault {
-        RecordFault::Compression(CompressionError::TooLarge { .. }) => RejectionCode::MessageTooLarge,
-        _ => RejectionCode::InvalidRecord,
+        RecordFault::Compression(CompressionError::TooLarge { .. }) => ErrorCode::MESSAGE_TOO_LARGE,
+        _ => ErrorCode::INVALID_RECORD,
     };
     let message = error.to_string();
     let record_errors = match error.index {
-        Some(index) if code == RejectionCode::InvalidRecord => {
+        Some(index) if code == ErrorCode::INVALID_RECORD => {
             alloc::vec![RecordError { index, message: error.fault.to_string() }]
         }
         _ => Vec::new(),
@@ -397,11 +381,11 @@ fn reject_single_records(batch: &RecordBatch<'_>, rules: &ProduceRules, bounds: 
     if walked.is_err() || count == 0 {
         // The records were not looked at before, and now they do not bear out what the header says of them.
         let message = format!("the batch's max timestamp {} is out of range", batch.max_timestamp());
-        return BatchRejection::new(RejectionCode::InvalidTimestamp, message);
+        return BatchRejection::new(ErrorCode::INVALID_TIMESTAMP, message);
     }
     if wrong_timestamps {
         let message = "one or more records have been rejected due to invalid timestamps";
-        BatchRejection { record_errors, ..BatchRejection::new(RejectionCode::InvalidTimestamp, message) }
+        BatchRejection { record_errors, ..BatchRejection::new(ErrorCode::INVALID_TIMESTAMP, message) }
     } else {
         let message = format!("{count} records have been rejected, they need keys");
         BatchRejection { record_errors, ..BatchRejection::invalid(message) }
