@@ -189,7 +189,8 @@ impl Request<'_> {
             return Err(Rejection::new(ErrorCode::TOPIC_ALREADY_EXISTS, format!("topic '{name}' exists")));
         }
         let mixed_up = |other: &str| {
-            let message = format!("metrics could not tell '{name}' from topic '{other}': '.' and '_' count as the same");
+            let message =
+                format!("metrics could not tell '{name}' from topic '{other}': '.' and '_' count as the same");
             Rejection::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message)
         };
         if let Some(other) = self.image.look_alike_of(name) {
