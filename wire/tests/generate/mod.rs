@@ -57,7 +57,8 @@ macro_rules! entries {
                 let mut decoder = Decoder::new(bytes);
                 let message = corelog_wire::api::$module::$message::decode(&mut decoder, from)?;
                 // Every element is read again by the comparison and by the formatting.
-                assert_eq!(message, message);
+                let copy = message;
+                assert_eq!(copy, message);
                 assert!(!format!("{message:?}").is_empty());
                 Ok((decoder.remaining(), encode(&message, to)))
             },
