@@ -1,2 +1,11 @@
+//! Pure decisions of one core: the journal, the log, the partitions, and one handler per Kafka API.
+//!
+//! Nothing here performs I/O, reads a clock, draws a random number or starts a thread. The host (`corelog-engine`, or a
+//! simulator) feeds [`io::Event`]s with the time, and executes the [`io::Action`]s that come back. The crate's README
+//! states the on-disk formats and the order in which things become durable.
 #![no_std]
+#![forbid(unsafe_code)]
+
 extern crate alloc;
+
+pub mod io;
