@@ -8,4 +8,6 @@
 
 extern crate alloc;
 
+pub mod ids;
 pub mod io;
+pub mod journal;
