@@ -4,11 +4,11 @@
 #     tests/clients/kafka.sh 19092 /tmp/kafka &      # prints `ready 127.0.0.1:19092`, ends with Kafka
 #     tests/clients/run --against 127.0.0.1:19092
 #
-# usage: kafka.sh PORT DIR     (PORT + 1 is taken too, for the controller)
+# usage: kafka.sh PORT DIR [ADVERTISED_PORT]     (PORT + 1 is taken too, for the controller)
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./places.sh
-port=$1 dir=$2
+port=$1 dir=$2 advertised=${3:-$1}
 mkdir -p "$dir"
 jars_here
 
@@ -17,25 +17,26 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$((port + 1))
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+advertised.listeners=PLAINTEXT://127.0.0.1:$advertised
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$dir/data
 num.partitions=1
-log.segment.bytes=1048576
+log.segment.bytes=2097152
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 END
 
-kafka() { java -Xmx768m -cp "$jars/*" "$@" >>"$dir/kafka.log" 2>&1; }
+kafka=(java -Xmx768m -cp "$jars/*")
+exec 4>>"$dir/kafka.log"
 [ -e "$dir/data/meta.properties" ] ||
-    kafka kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$dir/server.properties"
-kafka kafka.Kafka "$dir/server.properties" &
+    "${kafka[@]}" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$dir/server.properties" >&4 2>&4
+"${kafka[@]}" kafka.Kafka "$dir/server.properties" >&4 2>&4 &
 pid=$!
 trap 'kill $pid 2>/dev/null; wait $pid' EXIT
 for _ in $(seq 120); do
-    kill -0 $pid || { tail -5 "$dir/kafka.log"; exit 1; }
+    kill -0 $pid 2>/dev/null || { tail -5 "$dir/kafka.log"; exit 1; }
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
     sleep 0.5
 done
