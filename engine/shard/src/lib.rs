@@ -11,3 +11,4 @@ extern crate alloc;
 pub mod ids;
 pub mod io;
 pub mod journal;
+pub mod superblock;
