@@ -11,7 +11,7 @@ pub mod segment;
 pub mod tail;
 pub mod write_back;
 
-pub use crate::journal::Durability;
+pub use crate::config::Durability;
 pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget};
 
 use alloc::vec::Vec;

@@ -146,7 +146,7 @@ impl Partition {
         } else {
             now_ms.saturating_sub(active.created_ms)
         };
-        let due = size || span || index_full || age_ms > config.segment_ms;
+        let due = size || span || index_full || u64::try_from(age_ms).unwrap_or(0) > config.segment_ms;
         if due {
             self.roll(now_ms);
         }
@@ -357,13 +357,16 @@ impl Partition {
     /// Where retention wants the log to begin, if that is further on (Kafka's `deleteOldSegments`): `retention.bytes`,
     /// `retention.ms`. Only what consumers could see is deleted. May say the log end, which empties the partition.
     pub fn retention_target(&self, now_ms: i64) -> Option<i64> {
+        if !self.config.cleanup_policy.delete {
+            return None;
+        }
         let mut target = self.log_start;
         let mut size: u64 = self.segments.iter().map(|s| s.len).sum();
         for segment in self.segments.iter().filter(|s| s.len > 0) {
-            let over_size =
-                self.config.retention_bytes >= 0 && size - segment.len >= self.config.retention_bytes as u64;
+            let over_size = self.config.retention_bytes.is_some_and(|most| size - segment.len >= most);
             let newest_ms = if segment.max_timestamp_ms >= 0 { segment.max_timestamp_ms } else { segment.created_ms };
-            let over_age = self.config.retention_ms >= 0 && now_ms.saturating_sub(newest_ms) > self.config.retention_ms;
+            let age_ms = u64::try_from(now_ms.saturating_sub(newest_ms)).unwrap_or(0);
+            let over_age = self.config.retention_ms.is_some_and(|most| age_ms > most);
             if !(over_size || over_age) || segment.next_offset > self.high_watermark {
                 break;
             }
