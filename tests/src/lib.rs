@@ -1,1 +1,3 @@
-//! tests
+//! What the tests of the whole house are made of.
+
+pub mod sim;
