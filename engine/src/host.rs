@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 
 use corelog_shard::io::{Action, Event, LogLevel, Now};
 
-use crate::net::connections::{ConnectionCounts, ConnectionLimits, Connections, Happened};
+pub use crate::net::connections::{ConnectionCounts, ConnectionLimits};
+use crate::net::connections::{Connections, Happened};
 use crate::net::listener::{Accepted, Acceptor, Listener};
 use crate::runtime::clock;
 use crate::runtime::executor::{self, Doorbell};
@@ -76,7 +77,9 @@ impl HostConfig {
     /// The host's own memory at most, in bytes, without what the shard holds: receive buffers, requests above 16 KiB,
     /// and unfinished smaller ones.
     pub fn memory_bytes_max(&self) -> usize {
-        usize::from(self.receive_buffers) * CHUNK_BYTES + self.frame_memory_bytes + self.connections.unfinished_bytes_max
+        usize::from(self.receive_buffers) * CHUNK_BYTES
+            + self.frame_memory_bytes
+            + self.connections.unfinished_bytes_max
     }
 }
 
@@ -170,7 +173,13 @@ struct Host<D> {
 }
 
 impl<D: Decide> Host<D> {
-    fn new(config: &HostConfig, listener: Listener, files: DiskFiles, decide: D, stop: Stop) -> Result<Self, HostError> {
+    fn new(
+        config: &HostConfig,
+        listener: Listener,
+        files: DiskFiles,
+        decide: D,
+        stop: Stop,
+    ) -> Result<Self, HostError> {
         let setting_up = |what| move |error| HostError { what, error };
         let ring = Ring::new(config.features, config.receive_buffers).map_err(setting_up("cannot set up io_uring"))?;
         let event = ring.event().try_clone().map_err(setting_up("cannot copy a descriptor"))?;

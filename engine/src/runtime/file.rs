@@ -124,8 +124,7 @@ impl FileOps {
     pub(crate) fn start(&mut self, ring: &mut Ring, op: OpId, steps: Vec<Step>) {
         let mut steps = steps.into_iter();
         let step = steps.next().expect("a chain is never empty");
-        let place =
-            self.chains.insert(Chain { op, steps, step, index: 0, reads: Vec::new(), call: Call::Plain });
+        let place = self.chains.insert(Chain { op, steps, step, index: 0, reads: Vec::new(), call: Call::Plain });
         self.run(ring, place);
     }
 
@@ -220,7 +219,13 @@ impl DiskFiles {
     }
 
     /// Enters a file that was opened, after taking the lock that its mode asks for.
-    pub(crate) fn opened(&mut self, file: FileId, path: &str, mode: OpenMode, descriptor: OwnedFd) -> Result<(), Errno> {
+    pub(crate) fn opened(
+        &mut self,
+        file: FileId,
+        path: &str,
+        mode: OpenMode,
+        descriptor: OwnedFd,
+    ) -> Result<(), Errno> {
         if mode.lock {
             lock(&descriptor)?;
         }
