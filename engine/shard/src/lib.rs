@@ -8,4 +8,11 @@
 
 extern crate alloc;
 
+pub mod config;
+pub mod copies;
+pub mod ids;
 pub mod io;
+pub mod journal;
+pub mod log;
+pub mod metadata;
+pub mod superblock;
