@@ -1,5 +1,7 @@
 //! The host end to end over loopback: frames in, answers out, and clients that behave badly.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod echo;
 
 use std::io::{ErrorKind, Write};

@@ -155,8 +155,8 @@ mod tests {
         let mut admission = Admission::new(FrameMemory::new(64 * MIB, 20 * MIB));
         let whole = 20 * MIB;
         let mut held: Vec<Option<FrameBuffer>> = Vec::new();
-        let mut have = vec![0; 12];
-        let mut waiting = vec![false; 12];
+        let mut have = [0; 12];
+        let mut waiting = [false; 12];
         held.resize_with(12, || None);
         let mut done = 0;
         for _round in 0..1000 {

@@ -75,7 +75,7 @@ impl DirectDisk {
                     nix::fcntl::openat(directory, name.as_c_str(), flags, Mode::from_bits_retain(FILE_MODE))?;
                 self.files.opened(*file, path, *mode, descriptor)?;
             }
-            Step::Close { file } => drop(self.files.open.remove(file).ok_or(Errno::EBADF)?),
+            Step::Close { file } => drop(self.files.open.remove(file)),
             Step::Write { file, offset, data, durable } => {
                 let open = self.files.get(*file)?;
                 write(&open.descriptor, *offset, data, *durable, open.direct, self.files.block)?;

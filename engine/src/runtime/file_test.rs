@@ -14,8 +14,11 @@ use super::ring::{Features, Ring, Token};
 
 /// Runs one chain to its end.
 trait Runs {
-    fn chain(&mut self, steps: Vec<Step>) -> Result<Vec<Bytes>, (usize, i32)>;
+    fn chain(&mut self, steps: Vec<Step>) -> Outcome;
 }
+
+/// The bytes that were read, or the position of the step that failed and its errno.
+type Outcome = Result<Vec<Bytes>, (usize, i32)>;
 
 fn short(error: IoError) -> (usize, i32) {
     assert!(!error.what.is_empty());
@@ -23,7 +26,7 @@ fn short(error: IoError) -> (usize, i32) {
 }
 
 impl Runs for DirectDisk {
-    fn chain(&mut self, steps: Vec<Step>) -> Result<Vec<Bytes>, (usize, i32)> {
+    fn chain(&mut self, steps: Vec<Step>) -> Outcome {
         let mut reads = Vec::new();
         for (index, step) in steps.into_iter().enumerate() {
             let is_read = matches!(step, Step::Read { .. });
@@ -50,7 +53,7 @@ impl OnRing {
     }
 
     /// Waits until every chain has ended.
-    fn finish(&mut self) -> Vec<(OpId, Result<Vec<Bytes>, (usize, i32)>)> {
+    fn finish(&mut self) -> Vec<(OpId, Outcome)> {
         let mut completions = Vec::new();
         while self.files.in_flight() > 0 {
             self.ring.wait(&mut completions);
@@ -72,7 +75,7 @@ impl OnRing {
 }
 
 impl Runs for OnRing {
-    fn chain(&mut self, steps: Vec<Step>) -> Result<Vec<Bytes>, (usize, i32)> {
+    fn chain(&mut self, steps: Vec<Step>) -> Outcome {
         let op = self.start(steps);
         let (ended, result) = self.finish().pop().unwrap();
         assert_eq!(ended, op);
@@ -113,7 +116,7 @@ impl Model {
                 };
                 self.open.insert(file, index);
             }
-            Step::Close { file } => drop(self.open.remove(&file).ok_or(Errno::EBADF)?),
+            Step::Close { file } => drop(self.open.remove(&file)),
             Step::Write { file, offset, data, .. } => {
                 let data = data.concat();
                 if !data.is_empty() {
@@ -164,7 +167,7 @@ impl Model {
 }
 
 impl Runs for Model {
-    fn chain(&mut self, steps: Vec<Step>) -> Result<Vec<Bytes>, (usize, i32)> {
+    fn chain(&mut self, steps: Vec<Step>) -> Outcome {
         let mut reads = Vec::new();
         for (index, step) in steps.into_iter().enumerate() {
             reads.extend(self.step(step).map_err(|errno| (index, errno as i32))?);
@@ -221,6 +224,7 @@ impl Script {
                 self.open.push((FileId(self.next_file), mode));
                 Step::Open { file: FileId(self.next_file), path: self.random.pick(&NAMES).into(), mode }
             }
+            (2, Some(index)) if self.random.below(8) == 0 => Step::Close { file: FileId(u64::MAX - index as u64) },
             (2, Some(index)) => Step::Close { file: self.open.swap_remove(index).0 },
             (3..6, Some(index)) => {
                 let (file, mode) = self.open[index];

@@ -3,6 +3,7 @@
 //! A request is a command byte, seven bytes that nobody reads, and what the command needs; see [`Echo`].
 
 #![allow(dead_code, reason = "each test program uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -34,6 +35,7 @@ pub(crate) struct Echo {
     ops: u64,
     stopping: bool,
     closed: u64,
+    free: u64,
 }
 
 impl Echo {
@@ -45,6 +47,7 @@ impl Echo {
     }
 
     fn frame(&mut self, now: Now, connection: ConnectionId, frame: Bytes, actions: &mut Vec<Action>) {
+        assert!(self.free > 0, "the free space is told before the first frame");
         assert!(self.open.contains(&connection), "a frame of a connection that is not open");
         assert!(!self.paused.contains_key(&connection), "a frame of a paused connection");
         match frame[0] {
@@ -116,6 +119,7 @@ impl Decide for Echo {
                 assert_eq!(&read[0][..frame.len()], &frame[..]);
                 Self::reply(actions, connection, vec![read[0].slice(..frame.len())]);
             }
+            Event::FreeSpace { bytes } => self.free = bytes,
             Event::Tick => {
                 let due: Vec<_> =
                     self.paused.iter().filter(|(_, at)| **at <= now.monotonic_us).map(|(id, _)| *id).collect();
