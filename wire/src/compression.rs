@@ -5,7 +5,8 @@
 //!   window: an error comes before the memory. The exception is snappy, whose blocks are decompressed whole; a block is
 //!   refused if it claims to unfold further than the format can.
 //! - Whatever the input is, the outcome is bytes or a [`CompressionError`], never a panic.
-//! - Input that ends early, or goes on behind its end, is corrupt.
+//! - Input that ends early, or goes on behind its end, is corrupt (a snappy stream has no end mark: it may end after any
+//!   block).
 //!
 //! This module alone may name the standard library: the codecs want its `Read` and `Write`.
 
@@ -20,6 +21,8 @@ use std::io::{Read, Write};
 
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
+
+use crate::limits::DECOMPRESSED_PIECE_BYTES_MAX;
 
 /// How the records of a batch are compressed (`compression.type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -184,7 +187,7 @@ pub fn decompress(compression: Compression, input: &[u8], bytes_max: usize) -> R
     let mut filled = 0;
     loop {
         if output.len() - filled < PIECE_LEN_MIN {
-            let more = output.len().clamp(input.len().max(PIECE_LEN_MIN), PIECE_LEN_MAX);
+            let more = output.len().clamp(input.len().max(PIECE_LEN_MIN), DECOMPRESSED_PIECE_BYTES_MAX);
             output.resize(output.len() + more, 0);
         }
         match reader.read(&mut output[filled..])? {
@@ -198,8 +201,6 @@ pub fn decompress(compression: Compression, input: &[u8], bytes_max: usize) -> R
 
 /// Room for at least this much is offered to a codec at once.
 const PIECE_LEN_MIN: usize = 4 * 1024;
-/// Output grows by at most this much at once.
-const PIECE_LEN_MAX: usize = 4 * 1024 * 1024;
 
 /// Appends `input`, compressed, to `out`. `level` is the codec's own, brought into its range; `None` is its default.
 /// Snappy and lz4 have one level only.

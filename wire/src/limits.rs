@@ -26,5 +26,21 @@ pub const REQUEST_HEADER_BYTES_MIN: usize = 8;
 /// What an encoder reserves for the small fields of a message before it knows better.
 pub(crate) const ENCODER_CAPACITY: usize = 512;
 
+/// What a compressed batch may unfold to unless configured otherwise.
+pub const DECOMPRESSED_BATCH_BYTES_MAX_DEFAULT: usize = 64 << 20;
+
+/// How many records a producer's batch may have unless configured otherwise.
+pub const BATCH_RECORDS_MAX_DEFAULT: usize = 1 << 20;
+
+/// How many bad records the refusal of a batch names at most.
+pub const RECORD_ERRORS_MAX: usize = 100;
+
+/// The window through which compressed records are read, on the stack.
+pub(crate) const RECORD_WINDOW_BYTES: usize = 16 * 1024;
+
+/// The most that decompressed bytes kept in memory grow by at once.
+pub(crate) const DECOMPRESSED_PIECE_BYTES_MAX: usize = 4 << 20;
+
+const _: () = assert!(RECORD_WINDOW_BYTES >= VARINT64_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX_DEFAULT <= i32::MAX as usize);
 const _: () = assert!(VARINT32_BYTES_MAX * 7 >= 32 && VARINT64_BYTES_MAX * 7 >= 64);

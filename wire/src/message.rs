@@ -71,17 +71,47 @@ fn message_version<'a, M: Message<'a>>(number: i16) -> Option<MessageVersion> {
     M::VERSIONS.contains(number).then_some(MessageVersion { number, flexible: number >= M::FLEXIBLE_FROM })
 }
 
+/// The type of a field, for those who read schemas: tests and tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    /// A boolean.
+    Bool,
+    /// A number of this many bytes with sign.
+    Int(usize),
+    /// Two bytes without sign.
+    Uint16,
+    /// Eight bytes, IEEE 754.
+    Float64,
+    /// 16 bytes.
+    Uuid,
+    /// UTF-8.
+    String,
+    /// Any bytes.
+    Bytes,
+    /// Elements of one type.
+    Array(&'static FieldType),
+    /// A struct.
+    Struct {
+        /// Its name.
+        name: &'static str,
+        /// Its fields in the order of the wire.
+        fields: &'static [FieldSchema],
+    },
+}
+
 /// What a schema says of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSchema {
     /// `Struct.field`.
     pub name: &'static str,
-    /// The type, as the schema writes it.
-    pub type_name: &'static str,
+    /// Its type.
+    pub ty: FieldType,
     /// The versions that have the field.
     pub versions: VersionRange,
     /// The versions in which it may be null.
     pub nullable: VersionRange,
+    /// What it is where a version lacks it, as the schema writes it; empty where the schema leaves it to the type.
+    pub default: &'static str,
     /// Its number, if it stands among the tagged fields.
     pub tag: Option<u32>,
     /// Whether it is dropped silently where a version lacks it.

@@ -19,10 +19,13 @@ use crate::decoder::{DecodeError, DecodeErrorKind, Decoder};
 use crate::encoder::{EncodeError, Encoder};
 use crate::error_code::ErrorCode;
 use crate::ids::{DirectoryId, TopicId};
-use crate::message::MessageVersion;
+use crate::message::{FieldType, MessageVersion};
 
 /// A value that can stand in a message.
 pub trait Field<'a>: Copy {
+    /// The type, as schemas name it.
+    const TYPE: FieldType;
+
     /// The length on the wire, where it is the same for every value and any bytes are a good value.
     const FIXED_BYTES: Option<usize> = None;
 
@@ -43,8 +46,9 @@ pub trait Field<'a>: Copy {
 }
 
 macro_rules! fixed_size_fields {
-    ($($ty:ty: $bytes:literal $get:ident $put:ident;)*) => {$(
+    ($($ty:ty: $field_type:expr, $bytes:literal $get:ident $put:ident;)*) => {$(
         impl<'a> Field<'a> for $ty {
+            const TYPE: FieldType = $field_type;
             const FIXED_BYTES: Option<usize> = Some($bytes);
 
             fn read(decoder: &mut Decoder<'a>, _: MessageVersion) -> Result<Self, DecodeError> {
@@ -60,16 +64,17 @@ macro_rules! fixed_size_fields {
 }
 
 fixed_size_fields! {
-    i8: 1 int8 put_int8;
-    i16: 2 int16 put_int16;
-    u16: 2 uint16 put_uint16;
-    i32: 4 int32 put_int32;
-    i64: 8 int64 put_int64;
-    f64: 8 float64 put_float64;
+    i8: FieldType::Int(1), 1 int8 put_int8;
+    i16: FieldType::Int(2), 2 int16 put_int16;
+    u16: FieldType::Uint16, 2 uint16 put_uint16;
+    i32: FieldType::Int(4), 4 int32 put_int32;
+    i64: FieldType::Int(8), 8 int64 put_int64;
+    f64: FieldType::Float64, 8 float64 put_float64;
 }
 
 /// False is 0; everything else is true.
 impl<'a> Field<'a> for bool {
+    const TYPE: FieldType = FieldType::Bool;
     const FIXED_BYTES: Option<usize> = Some(1);
 
     fn read(decoder: &mut Decoder<'a>, _: MessageVersion) -> Result<Self, DecodeError> {
@@ -83,6 +88,7 @@ impl<'a> Field<'a> for bool {
 }
 
 impl<'a> Field<'a> for ErrorCode {
+    const TYPE: FieldType = FieldType::Int(2);
     const FIXED_BYTES: Option<usize> = Some(2);
 
     fn read(decoder: &mut Decoder<'a>, _: MessageVersion) -> Result<Self, DecodeError> {
@@ -98,6 +104,7 @@ impl<'a> Field<'a> for ErrorCode {
 macro_rules! uuid_fields {
     ($($ty:ident)*) => {$(
         impl<'a> Field<'a> for $ty {
+            const TYPE: FieldType = FieldType::Uuid;
             const FIXED_BYTES: Option<usize> = Some(16);
 
             fn read(decoder: &mut Decoder<'a>, _: MessageVersion) -> Result<Self, DecodeError> {
@@ -118,6 +125,8 @@ uuid_fields! { TopicId DirectoryId }
 macro_rules! non_null_fields {
     ($([$($generics:tt)*] $ty:ty;)*) => {$(
         impl<'a, $($generics)*> Field<'a> for $ty {
+            const TYPE: FieldType = Option::<$ty>::TYPE;
+
             fn read(decoder: &mut Decoder<'a>, version: MessageVersion) -> Result<Self, DecodeError> {
                 Option::<$ty>::read(decoder, version)?.ok_or(DecodeErrorKind::UnexpectedNull.into())
             }
@@ -137,6 +146,7 @@ non_null_fields! {
 }
 
 impl<'a> Field<'a> for Option<&'a str> {
+    const TYPE: FieldType = FieldType::String;
     const HAS_NULL: bool = true;
 
     fn read(decoder: &mut Decoder<'a>, version: MessageVersion) -> Result<Self, DecodeError> {
@@ -153,6 +163,7 @@ impl<'a> Field<'a> for Option<&'a str> {
 }
 
 impl<'a> Field<'a> for Option<&'a [u8]> {
+    const TYPE: FieldType = FieldType::Bytes;
     const HAS_NULL: bool = true;
 
     fn read(decoder: &mut Decoder<'a>, version: MessageVersion) -> Result<Self, DecodeError> {
@@ -169,6 +180,7 @@ impl<'a> Field<'a> for Option<&'a [u8]> {
 }
 
 impl<'a, T: Field<'a>> Field<'a> for Option<Array<'a, T>> {
+    const TYPE: FieldType = FieldType::Array(&T::TYPE);
     const HAS_NULL: bool = true;
 
     fn read(decoder: &mut Decoder<'a>, version: MessageVersion) -> Result<Self, DecodeError> {
@@ -238,6 +250,7 @@ impl PartialEq for Records<'_> {
 }
 
 impl<'a> Field<'a> for Option<Records<'a>> {
+    const TYPE: FieldType = FieldType::Bytes;
     const HAS_NULL: bool = true;
 
     fn read(decoder: &mut Decoder<'a>, version: MessageVersion) -> Result<Self, DecodeError> {

@@ -4,8 +4,8 @@
 //! - A [`RecordBatch`] covers exactly the bytes of one batch: a whole header, magic 2, the declared length. Nothing else
 //!   about it is checked: its CRC may be wrong and its records may be nonsense.
 //! - Reading never allocates and never panics, whatever the bytes are. What is wrong with them is a value.
-//! - Offsets, timestamps and sequences that do not fit their type wrap, as they do in Kafka; the checks on a producer's
-//!   batch ([`validate`]) refuse such batches before they are stored.
+//! - Offsets, timestamps and sequences that do not fit their type wrap, as they do for Kafka's consumers. What
+//!   [`validate`] judges is the wrapped value.
 //!
 //! The layout, in bytes: base offset 8, batch length 4 (of what follows it), partition leader epoch 4, magic 1, CRC 4
 //! (CRC32C of all that follows it), attributes 2, last offset delta 4, base timestamp 8, max timestamp 8, producer id 8,

@@ -131,9 +131,10 @@ macro_rules! message_struct {
 
             $(const $field: $crate::message::FieldSchema = $crate::message::FieldSchema {
                 name: concat!(stringify!($name), ".", stringify!($field)),
-                type_name: stringify!($ty),
+                ty: <$ty as $crate::primitives::Field<'_>>::TYPE,
                 versions: schema_versions!($($options)*),
                 nullable: schema_nullable!($($options)*),
+                default: schema_default_text!($($options)*),
                 tag: schema_tag!($($options)*),
                 ignorable: schema_ignorable!($($options)*),
             };)*
@@ -152,6 +153,9 @@ macro_rules! message_struct {
         }
 
         impl<$lifetime> $crate::primitives::Field<$lifetime> for $name $($generics)* {
+            const TYPE: $crate::message::FieldType =
+                $crate::message::FieldType::Struct { name: stringify!($name), fields: Self::SCHEMA };
+
             fn read(
                 decoder: &mut $crate::decoder::Decoder<$lifetime>,
                 version: $crate::message::MessageVersion,
@@ -208,6 +212,8 @@ macro_rules! message_struct {
 
         /// Null is -1 in front of nothing, anything else 1 in front of the struct.
         impl<$lifetime> $crate::primitives::Field<$lifetime> for Option<$name $($generics)*> {
+            const TYPE: $crate::message::FieldType =
+                <$name $($generics)* as $crate::primitives::Field<$lifetime>>::TYPE;
             const HAS_NULL: bool = true;
 
             fn read(
@@ -272,6 +278,12 @@ macro_rules! schema_ignorable {
     () => { false };
     (ignorable $($options:tt)*) => { true };
     ($skip:tt $($options:tt)*) => { schema_ignorable!($($options)*) };
+}
+
+macro_rules! schema_default_text {
+    () => { "" };
+    (default $value:expr $(, $($options:tt)*)?) => { stringify!($value) };
+    ($skip:tt $($options:tt)*) => { schema_default_text!($($options)*) };
 }
 
 macro_rules! schema_default {

@@ -1,5 +1,7 @@
 //! Whole frames: lengths, headers, splicing, nulls, defaults, tagged fields, and what is refused.
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use corelog_wire::api::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use corelog_wire::api::fetch::{

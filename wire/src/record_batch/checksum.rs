@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_crc_follows_the_head_for_any_length_behind_it() {
-        let bytes: Vec<u8> = (0..200_000u32).map(|i| (i * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..200_000u32).map(|i| ((i * 31) >> 3) as u8).collect();
         for tail in (0..70).chain([127, 128, 129, 1000, 4095, 4096, 65_535, 65_536, 199_960]) {
             let mut message = bytes[..40 + tail].to_vec();
             let old_crc = crc32c::crc32c(&message);

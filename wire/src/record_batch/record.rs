@@ -119,13 +119,9 @@ impl<'a> Records<'a> {
         if !body.is_empty() {
             return Err(RecordFault::BodyLength(body_len as i32));
         }
-        let timestamp = match self.append_time {
-            Some(append_time) => append_time,
-            None => self.base_timestamp.checked_add(timestamp_delta).ok_or(RecordFault::TimestampOverflow)?,
-        };
         Ok(Record {
             attributes,
-            timestamp,
+            timestamp: self.append_time.unwrap_or(self.base_timestamp.wrapping_add(timestamp_delta)),
             offset: self.base_offset.wrapping_add(i64::from(offset_delta)),
             sequence: match self.base_sequence {
                 base if base >= 0 => advance_sequence(base, offset_delta),

@@ -19,13 +19,12 @@ use super::{
 };
 use crate::compression::{Compression, CompressionError};
 use crate::error_code::ErrorCode;
+use crate::limits::{BATCH_RECORDS_MAX_DEFAULT, DECOMPRESSED_BATCH_BYTES_MAX_DEFAULT, RECORD_ERRORS_MAX};
 
 /// The first version of Produce whose batches are of format v2.
 const PRODUCE_VERSION_OF_FORMAT_V2: i16 = 3;
 /// The first version of Produce that may carry zstd (KIP-110).
 const PRODUCE_VERSION_OF_ZSTD: i16 = 7;
-/// How many bad records a rejection names at most.
-const RECORD_ERRORS_MAX: usize = 100;
 
 /// How far [`validate`] looks into a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +72,8 @@ impl Default for ProduceRules {
             now_ms: 0,
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
-            decompressed_bytes_max: 64 << 20,
-            records_max: 1 << 20,
+            decompressed_bytes_max: DECOMPRESSED_BATCH_BYTES_MAX_DEFAULT,
+            records_max: BATCH_RECORDS_MAX_DEFAULT,
         }
     }
 }
@@ -129,7 +128,7 @@ pub struct BatchRejection {
     pub code: ErrorCode,
     /// What is wrong, for a person.
     pub message: String,
-    /// The bad records, where it is about single ones; the first hundred at most.
+    /// The bad records, where it is about single ones; the first [`RECORD_ERRORS_MAX`] at most.
     pub record_errors: Vec<RecordError>,
 }
 
@@ -391,3 +390,6 @@ fn reject_single_records(batch: &RecordBatch<'_>, rules: &ProduceRules, bounds: 
         BatchRejection { record_errors, ..BatchRejection::invalid(message) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,7 @@
 
 use alloc::vec::Vec;
 
-/// The longest encoding of 32 bits, in bytes.
-pub(super) const VARINT_LEN_MAX: usize = 5;
-/// The longest encoding of 64 bits, in bytes.
-pub(super) const VARLONG_LEN_MAX: usize = 10;
+use crate::limits::{VARINT32_BYTES_MAX, VARINT64_BYTES_MAX};
 
 /// Why bytes are not a variable-length integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +30,14 @@ pub(super) fn read_varint(bytes: &[u8]) -> Result<(i32, usize), Malformed> {
 #[inline(never)]
 fn read_long_varint(bytes: &[u8]) -> Result<(i32, usize), Malformed> {
     let mut value = 0u32;
-    for (i, &byte) in bytes.iter().take(VARINT_LEN_MAX).enumerate() {
+    for (i, &byte) in bytes.iter().take(VARINT32_BYTES_MAX).enumerate() {
         value |= u32::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
-            let fits = i + 1 < VARINT_LEN_MAX || byte < 1 << 4;
+            let fits = i + 1 < VARINT32_BYTES_MAX || byte < 1 << 4;
             return if fits { Ok((unzigzag_32(value), i + 1)) } else { Err(Malformed::TooLong) };
         }
     }
-    Err(if bytes.len() < VARINT_LEN_MAX { Malformed::Truncated } else { Malformed::TooLong })
+    Err(if bytes.len() < VARINT32_BYTES_MAX { Malformed::Truncated } else { Malformed::TooLong })
 }
 
 /// As [`read_varint`], for 64 bits.
@@ -58,14 +55,14 @@ pub(super) fn read_varlong(bytes: &[u8]) -> Result<(i64, usize), Malformed> {
 #[inline(never)]
 fn read_long_varlong(bytes: &[u8]) -> Result<(i64, usize), Malformed> {
     let mut value = 0u64;
-    for (i, &byte) in bytes.iter().take(VARLONG_LEN_MAX).enumerate() {
+    for (i, &byte) in bytes.iter().take(VARINT64_BYTES_MAX).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
-            let fits = i + 1 < VARLONG_LEN_MAX || byte < 1 << 1;
+            let fits = i + 1 < VARINT64_BYTES_MAX || byte < 1 << 1;
             return if fits { Ok((unzigzag_64(value), i + 1)) } else { Err(Malformed::TooLong) };
         }
     }
-    Err(if bytes.len() < VARLONG_LEN_MAX { Malformed::Truncated } else { Malformed::TooLong })
+    Err(if bytes.len() < VARINT64_BYTES_MAX { Malformed::Truncated } else { Malformed::TooLong })
 }
 
 /// Appends `value`.
@@ -149,11 +146,11 @@ mod tests {
 
     #[test]
     fn cut_off_and_overlong_integers_are_refused() {
-        for len in 0..VARINT_LEN_MAX {
-            assert_eq!(read_varint(&[0x80; VARINT_LEN_MAX][..len]), Err(Malformed::Truncated));
+        for len in 0..VARINT32_BYTES_MAX {
+            assert_eq!(read_varint(&[0x80; VARINT32_BYTES_MAX][..len]), Err(Malformed::Truncated));
         }
-        for len in 0..VARLONG_LEN_MAX {
-            assert_eq!(read_varlong(&[0x80; VARLONG_LEN_MAX][..len]), Err(Malformed::Truncated));
+        for len in 0..VARINT64_BYTES_MAX {
+            assert_eq!(read_varlong(&[0x80; VARINT64_BYTES_MAX][..len]), Err(Malformed::Truncated));
         }
         assert_eq!(read_varint(&[0xff; 12]), Err(Malformed::TooLong));
         assert_eq!(read_varlong(&[0xff; 12]), Err(Malformed::TooLong));

@@ -8,15 +8,13 @@
 
 use core::fmt;
 
-use super::varint::{Malformed, VARLONG_LEN_MAX, read_varint, read_varlong};
+use super::varint::{Malformed, read_varint, read_varlong};
 use super::{NO_TIMESTAMP, RecordBatch, TimestampType};
 use crate::compression::{Compression, CompressionError, Reader};
+use crate::limits::{RECORD_WINDOW_BYTES, VARINT64_BYTES_MAX};
 
 /// The smallest record: a byte each for length, attributes, two deltas, two null lengths and no headers.
 pub(super) const RECORD_LEN_MIN: usize = 7;
-
-/// The size of the window through which compressed records are read.
-const WINDOW_LEN: usize = 16 * 1024;
 
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +29,6 @@ pub enum RecordFault {
     HeaderCount(i32),
     /// The record's content is not as long as its length says.
     BodyLength(i32),
-    /// Base timestamp and timestamp delta add up to more than 64 bits.
-    TimestampOverflow,
     /// The offset delta is not the record's index. Only producers' batches are checked for this.
     OffsetDelta(i32),
     /// The batch's record count is negative.
@@ -53,7 +49,6 @@ impl fmt::Display for RecordFault {
             Self::NegativeLength(length) => write!(f, "invalid length {length}"),
             Self::HeaderCount(count) => write!(f, "invalid header count {count}"),
             Self::BodyLength(length) => write!(f, "the record's content is not as long as its length {length}"),
-            Self::TimestampOverflow => f.write_str("the timestamp does not fit 64 bits"),
             Self::OffsetDelta(delta) => write!(f, "the offset delta is {delta}, not the record's index"),
             Self::NegativeCount(count) => write!(f, "invalid record count {count}"),
             Self::TrailingBytes => f.write_str("there are bytes behind the last record"),
@@ -126,7 +121,7 @@ pub(super) fn walk(
         return walk_source(batch, SliceSource { rest: batch.payload() }, batch.payload().len(), visit);
     }
     let reader = Reader::new(compression, batch.payload(), decompressed_bytes_max);
-    let mut window = [0; WINDOW_LEN];
+    let mut window = [0; RECORD_WINDOW_BYTES];
     let source = StreamSource { reader, window: &mut window, start: 0, end: 0, consumed: 0 };
     walk_source(batch, source, decompressed_bytes_max, visit)
 }
@@ -189,10 +184,7 @@ fn read_outline<S: Source>(
     if source.since(body_start) != body_len {
         return Err(RecordFault::BodyLength(length));
     }
-    let timestamp = match append_time {
-        Some(append_time) => append_time,
-        None => base_timestamp.checked_add(timestamp_delta).ok_or(RecordFault::TimestampOverflow)?,
-    };
+    let timestamp = append_time.unwrap_or(base_timestamp.wrapping_add(timestamp_delta));
     Ok(Outline { index, offset_delta, timestamp, has_key: key_len >= 0 })
 }
 
@@ -275,7 +267,7 @@ impl Source for SliceSource<'_> {
 
 struct StreamSource<'a, 'w> {
     reader: Reader<'a>,
-    window: &'w mut [u8; WINDOW_LEN],
+    window: &'w mut [u8; RECORD_WINDOW_BYTES],
     /// The unread part of the window.
     start: usize,
     end: usize,
@@ -287,7 +279,7 @@ impl StreamSource<'_, '_> {
     /// Makes sure that the longest integer is in the window, unless the stream ends before.
     #[inline(always)]
     fn fill_for_integer(&mut self) -> Result<(), RecordFault> {
-        if self.end - self.start < VARLONG_LEN_MAX { self.refill() } else { Ok(()) }
+        if self.end - self.start < VARINT64_BYTES_MAX { self.refill() } else { Ok(()) }
     }
 
     #[inline(never)]
@@ -295,7 +287,7 @@ impl StreamSource<'_, '_> {
         self.window.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        while self.end < VARLONG_LEN_MAX {
+        while self.end < VARINT64_BYTES_MAX {
             match self.reader.read(&mut self.window[self.end..]).map_err(RecordFault::Compression)? {
                 0 => break,
                 count => self.end += count,
