@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-pub use topic_id_until_wire::TopicId;
+pub use corelog_wire::ids::{DirectoryId, TopicId};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -71,19 +71,5 @@ impl PartitionEpoch {
     #[must_use]
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
-    }
-}
-
-/// A data directory, drawn once when it is formatted (KIP-858).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DirectoryId(pub [u8; 16]);
-
-mod topic_id_until_wire {
-    /// A topic's id.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub struct TopicId(pub [u8; 16]);
-    impl TopicId {
-        /// No topic.
-        pub const ZERO: Self = Self([0; 16]);
     }
 }

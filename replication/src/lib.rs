@@ -9,7 +9,7 @@
 
 extern crate alloc;
 
-//pub mod controller;
+pub mod controller;
 pub mod ids;
 pub mod limits;
 pub mod metadata;

@@ -12,3 +12,6 @@ pub mod topic_name;
 pub use delta::{MetadataChange, MetadataDelta};
 pub use image::{ApplyError, BrokerImage, MetadataImage, TopicImage};
 pub use record::{MetadataRecord, PartitionAssignment};
+
+#[cfg(test)]
+mod tests;

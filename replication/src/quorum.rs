@@ -420,3 +420,6 @@ fn decode_payload(payload: &Bytes) -> Result<Vec<MetadataRecord>, DecodeError> {
     // The entry that opens a term is empty; a batch never is.
     if payload.is_empty() { Ok(Vec::new()) } else { encoding::decode(payload) }
 }
+
+#[cfg(test)]
+mod tests;
