@@ -17,7 +17,7 @@ mod topic;
 pub use broker::{BROKER_KEYS, BrokerConfig, Endpoint, JournalConfig};
 pub use key::{ConfigError, ConfigKey, Effect, Kind, Synonym, Value};
 pub use memory::{MEMORY_BYTES_MIN, MemoryBudget};
-pub use topic::{CleanupPolicy, Durability, TOPIC_KEYS, TimestampType, TopicBounds, TopicConfig};
+pub use topic::{CleanupPolicy, Durability, TOPIC_KEYS, TopicBounds, TopicConfig};
 
 #[cfg(test)]
 mod tests;

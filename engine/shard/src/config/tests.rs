@@ -4,6 +4,7 @@ use super::*;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use corelog_wire::record_batch::TimestampType;
 
 fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
@@ -80,12 +81,13 @@ fn the_defaults_are_kafkas() {
     assert_eq!(config.journal.files_max, 4);
     let topic = &config.topic_defaults;
     assert_eq!(topic.cleanup_policy, CleanupPolicy { delete: true, compact: false });
-    assert_eq!(topic.retention_ms, Some(604_800_000));
-    assert_eq!(topic.retention_bytes, None);
+    assert_eq!(topic.retention_ms, 604_800_000);
+    assert_eq!(topic.retention_bytes, -1);
     assert_eq!((topic.segment_bytes, topic.segment_ms), (1 << 30, 604_800_000));
     assert_eq!((topic.segment_index_bytes, topic.index_interval_bytes), (10_485_760, 4096));
     assert_eq!(topic.max_message_bytes, 1_048_588);
-    assert_eq!(topic.timestamp_type, TimestampType::CreateTime);
+    assert_eq!(topic.timestamp_type(), TimestampType::CreateTime);
+    assert_eq!(*topic, TopicConfig::default());
     assert_eq!((topic.timestamp_before_max_ms, topic.timestamp_after_max_ms), (i64::MAX, 3_600_000));
     assert_eq!(topic.min_insync_replicas, 1);
     assert_eq!(topic.file_delete_delay_ms, 60_000);
@@ -97,12 +99,12 @@ fn the_strongest_retention_key_wins_in_any_order() {
     let keys = [("log.retention.hours", "1"), ("log.retention.minutes", "2"), ("log.retention.ms", "3")];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let pairs: Vec<_> = order.iter().map(|index| keys[*index]).collect();
-        assert_eq!(configured(&pairs).unwrap().topic_defaults.retention_ms, Some(3), "{order:?}");
+        assert_eq!(configured(&pairs).unwrap().topic_defaults.retention_ms, 3, "{order:?}");
     }
     let minutes = configured(&[("log.retention.minutes", "2"), ("log.retention.hours", "1")]).unwrap();
-    assert_eq!(minutes.topic_defaults.retention_ms, Some(120_000));
+    assert_eq!(minutes.topic_defaults.retention_ms, 120_000);
     let never = configured(&[("log.retention.hours", "-1")]).unwrap();
-    assert_eq!(never.topic_defaults.retention_ms, None);
+    assert_eq!(never.topic_defaults.retention_ms, -1);
 }
 
 #[test]
@@ -112,9 +114,9 @@ fn topics_start_from_the_brokers_defaults() {
         .topic_defaults
         .with_overrides(&overrides(&[("retention.ms", "-1"), ("cleanup.policy", "compact,delete")]))
         .unwrap();
-    assert_eq!(topic.retention_bytes, Some(1000));
+    assert_eq!(topic.retention_bytes, 1000);
     assert_eq!(topic.durability, Durability::Write);
-    assert_eq!(topic.retention_ms, None);
+    assert_eq!(topic.retention_ms, -1);
     assert_eq!(topic.cleanup_policy, CleanupPolicy { delete: true, compact: true });
 }
 
@@ -142,7 +144,7 @@ fn stored_settings_that_no_longer_fit_are_left_out_and_reported() {
     let stored = overrides(&[("max.message.bytes", "10000000"), ("retention.ms", "5"), ("no.such.key", "1")]);
     let small = configured(&[("corelog.memory.bytes", "67108864")]).unwrap().topic_defaults;
     let (config, ignored) = small.with_stored(&stored);
-    assert_eq!((config.max_message_bytes, config.retention_ms), (small.max_message_bytes, Some(5)));
+    assert_eq!((config.max_message_bytes, config.retention_ms), (small.max_message_bytes, 5));
     let keys: Vec<_> = ignored.iter().map(|error| error.key.as_str()).collect();
     assert_eq!(keys, ["max.message.bytes", "no.such.key"]);
     let (config, ignored) = large.with_stored(&overrides(&[("max.message.bytes", "10000000")]));

@@ -14,6 +14,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use corelog_wire::record_batch::TimestampType;
 
 /// Where a record must be before it is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,16 +26,6 @@ pub enum Durability {
     Write = 1,
     /// In the memory of the broker: survives nothing by itself.
     Memory = 2,
-}
-
-/// Which timestamp the records of a topic carry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TimestampType {
-    /// The producer's.
-    #[default]
-    CreateTime,
-    /// The broker's time when it appended the batch.
-    LogAppendTime,
 }
 
 /// What becomes of old records. Neither: they are kept for ever.
@@ -62,16 +53,16 @@ pub struct TopicBounds {
 pub struct TopicConfig {
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
-    /// `retention.ms`: the age at which a segment goes; `None` for never.
-    pub retention_ms: Option<u64>,
-    /// `retention.bytes`: the size above which the oldest segment of a partition goes; `None` for never.
-    pub retention_bytes: Option<u64>,
+    /// `retention.ms`: the age at which a segment goes; negative for never.
+    pub retention_ms: i64,
+    /// `retention.bytes`: the size above which the oldest segment of a partition goes; negative for never.
+    pub retention_bytes: i64,
     /// `segment.bytes`: a segment is rolled before it would exceed this. A batch that is longer is refused.
     pub segment_bytes: u64,
     /// `segment.ms`: a segment is rolled when its first record is this old.
-    pub segment_ms: u64,
+    pub segment_ms: i64,
     /// `segment.jitter.ms`: up to this much is taken off `segment_ms`, differently for every segment.
-    pub segment_jitter_ms: u64,
+    pub segment_jitter_ms: i64,
     /// `segment.index.bytes`: the largest size of an index file; a full index rolls the segment.
     pub segment_index_bytes: u64,
     /// `index.interval.bytes`: bytes of records between two index entries.
@@ -80,8 +71,8 @@ pub struct TopicConfig {
     pub file_delete_delay_ms: u64,
     /// `max.message.bytes`: the longest record batch, as it was sent.
     pub max_message_bytes: usize,
-    /// `message.timestamp.type`.
-    pub timestamp_type: TimestampType,
+    /// `message.timestamp.type` is LogAppendTime: records carry the broker's time.
+    pub log_append_time: bool,
     /// `message.timestamp.before.max.ms`: how far a record's timestamp may lie in the past.
     pub timestamp_before_max_ms: i64,
     /// `message.timestamp.after.max.ms`: how far a record's timestamp may lie in the future.
@@ -94,13 +85,20 @@ pub struct TopicConfig {
     pub bounds: TopicBounds,
 }
 
+impl Default for TopicConfig {
+    /// What a topic has on a broker with all its defaults.
+    fn default() -> Self {
+        super::BrokerConfig::default().topic_defaults
+    }
+}
+
 impl TopicConfig {
     /// Kafka's defaults, within the given bounds.
     pub(super) fn defaults(bounds: TopicBounds) -> Self {
         let mut config = Self {
             cleanup_policy: CleanupPolicy { delete: true, compact: false },
-            retention_ms: None,
-            retention_bytes: None,
+            retention_ms: 0,
+            retention_bytes: 0,
             segment_bytes: 0,
             segment_ms: 0,
             segment_jitter_ms: 0,
@@ -108,7 +106,7 @@ impl TopicConfig {
             index_interval_bytes: 0,
             file_delete_delay_ms: 0,
             max_message_bytes: 0,
-            timestamp_type: TimestampType::CreateTime,
+            log_append_time: false,
             timestamp_before_max_ms: 0,
             timestamp_after_max_ms: 0,
             min_insync_replicas: 0,
@@ -117,6 +115,12 @@ impl TopicConfig {
         };
         set_defaults(TOPIC_KEYS, &mut config);
         config
+    }
+
+    /// `message.timestamp.type` as record batches know it.
+    #[must_use]
+    pub fn timestamp_type(&self) -> TimestampType {
+        if self.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime }
     }
 
     /// This configuration (the broker's defaults) with a topic's own settings over it, checked as CreateTopics and

@@ -1,13 +1,8 @@
 //! The keys of a topic, one row each.
 
-use super::{CleanupPolicy, Durability, TimestampType, TopicConfig};
-use crate::config::key::{ConfigKey, Effect, Kind, Synonym, Value};
+use super::{CleanupPolicy, Durability, TopicConfig};
+use crate::config::key::{ConfigKey, Effect, Kind, Synonym};
 use alloc::string::ToString;
-
-/// Kafka's "negative means without limit".
-fn limit(value: &Value) -> Option<u64> {
-    u64::try_from(value.number()).ok()
-}
 
 const fn same(name: &'static str) -> Synonym {
     Synonym { name, factor: 1 }
@@ -198,10 +193,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         synonyms: &[same("log.message.timestamp.type")],
         doc: "Whether records carry the producer's time or the time at which the broker appended them.",
         effect: Effect::Field(|config, value| {
-            config.timestamp_type = match value.text() {
-                "LogAppendTime" => TimestampType::LogAppendTime,
-                _ => TimestampType::CreateTime,
-            };
+            config.log_append_time = value.text() == "LogAppendTime";
             Ok(())
         }),
     },
@@ -275,7 +267,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         synonyms: &[same("log.retention.bytes")],
         doc: "The size in bytes above which the oldest segments of a partition are removed. Negative: no limit.",
         effect: Effect::Field(|config, value| {
-            config.retention_bytes = limit(value);
+            config.retention_bytes = value.number();
             Ok(())
         }),
     },
@@ -290,7 +282,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         ],
         doc: "The age in milliseconds at which a segment is removed. -1: no limit.",
         effect: Effect::Field(|config, value| {
-            config.retention_ms = limit(value);
+            config.retention_ms = value.number();
             Ok(())
         }),
     },
@@ -323,7 +315,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         synonyms: &[same("log.roll.jitter.ms"), times("log.roll.jitter.hours", HOUR_MS)],
         doc: "Up to this many milliseconds are taken off `segment.ms`, so that segments do not all roll at once.",
         effect: Effect::Field(|config, value| {
-            config.segment_jitter_ms = value.unsigned();
+            config.segment_jitter_ms = value.number();
             Ok(())
         }),
     },
@@ -334,7 +326,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         synonyms: &[same("log.roll.ms"), times("log.roll.hours", HOUR_MS)],
         doc: "The age in milliseconds at which a segment is rolled even when it is not full.",
         effect: Effect::Field(|config, value| {
-            config.segment_ms = value.unsigned();
+            config.segment_ms = value.number();
             Ok(())
         }),
     },
