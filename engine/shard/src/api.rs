@@ -17,6 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::decoder::{DecodeError, Decoder};
 use corelog_wire::frame::encode_response;
@@ -24,7 +25,6 @@ use corelog_wire::message::Message;
 
 use crate::limits;
 use crate::log::{AckPoint, PartitionId, ReadId};
-use crate::metadata::ProposalId;
 
 /// A request on its way to its handler.
 #[derive(Debug)]

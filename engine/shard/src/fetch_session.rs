@@ -382,3 +382,6 @@ fn key(wanted: &FetchPartition) -> (TopicKey, i32) {
 fn next_epoch(epoch: i32) -> i32 {
     if epoch == i32::MAX { 1 } else { epoch + 1 }
 }
+
+#[cfg(test)]
+mod tests;

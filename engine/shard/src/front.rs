@@ -20,9 +20,9 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
+use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::decoder::Decoder;
-use corelog_wire::error_code::ErrorCode;
 use corelog_wire::header::RequestHeader;
 use corelog_wire::ids::TopicId;
 
@@ -35,7 +35,7 @@ use crate::fetch_session::FetchSessions;
 use crate::io::{Action, ConnectionId, LogLevel, Now};
 use crate::limits;
 use crate::log::{Logs, Progress};
-use crate::metadata::{Metadata, ProposalId};
+use crate::metadata::Metadata;
 use crate::purgatory::{AwaitedRead, Purgatory};
 
 /// What the front works with, lent to it for one call.
@@ -165,7 +165,7 @@ impl Front {
         if progress.acks {
             while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
                 if let Some(Parked::Produce(pending)) = self.purgatory.take(id) {
-                    self.settle_and_flush(cx, id, pending.acknowledged());
+                    self.settle_and_flush(cx, id, pending.acknowledged(cx));
                 }
             }
         }
@@ -240,7 +240,7 @@ impl Front {
                 continue;
             }
             let outcome = match self.purgatory.take(id) {
-                Some(Parked::Produce(pending)) => pending.expired(|ack| cx.logs.reached(ack)),
+                Some(Parked::Produce(pending)) => pending.expired(cx),
                 Some(Parked::CreateTopics(pending)) => pending.expired(cx),
                 Some(other) => unreachable!("{other:?} has no deadline"),
                 None => continue,
@@ -362,8 +362,13 @@ impl Front {
                 cx.log(LogLevel::Info, message);
                 self.close(cx, id.connection);
             }
-            Outcome::Wait(parked, wait) => {
+            Outcome::Wait(mut parked, wait) => {
                 connection.set_weight(id.number, wait.weight);
+                if let Parked::Fetch(pending) = &mut parked
+                    && !connection.is_next(id.number)
+                {
+                    pending.outdate();
+                }
                 self.park(id, parked, wait);
             }
         }
@@ -408,6 +413,7 @@ impl Front {
             return None;
         }
         if self.read_bytes >= usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX) {
+            pending.outdate();
             if !self.wait_for_memory.contains(&id) {
                 self.wait_for_memory.push_back(id);
             }
@@ -545,7 +551,7 @@ impl Front {
         }
     }
 
-    /// Connections, parked requests, registrations: for tests of the bounds.
+    /// Connections, parked requests, entries of queues, bytes being read: for tests of the bounds.
     #[cfg(test)]
     pub(crate) fn size(&self) -> (usize, usize, usize, usize) {
         let queues = self.ready.len() + self.wait_for_room.len() + self.wait_for_memory.len();
@@ -575,3 +581,9 @@ fn is_produce(frame: &Bytes) -> bool {
 fn idle_us(config: &BrokerConfig) -> Option<u64> {
     Some(config.connections_idle_ms_max?.saturating_mul(1_000))
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

@@ -10,3 +10,14 @@ extern crate alloc;
 
 pub mod config;
 pub mod io;
+
+mod api;
+mod connection;
+mod fetch_session;
+pub mod front;
+pub mod limits;
+#[path = "model/log.rs"]
+pub mod log;
+#[path = "model/metadata.rs"]
+pub mod metadata;
+mod purgatory;

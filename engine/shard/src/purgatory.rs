@@ -11,10 +11,11 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use corelog_replication::quorum::ProposalId;
+
 use crate::connection::RequestId;
 use crate::io::ConnectionId;
 use crate::log::{AckPoint, Durability, PartitionId, ReadId};
-use crate::metadata::ProposalId;
 
 /// Parked requests, `T` being what is known of each.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use corelog_replication::controller::{self, CreatedTopic, NewAssignment, NewTopic, Rejection};
+use corelog_replication::quorum::ProposalId;
 use corelog_wire::api::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
@@ -15,10 +16,9 @@ use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
 
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us, metadata};
-use crate::config::{BrokerConfig, TOPIC_KEYS};
+use crate::config::{BrokerConfig, Synonym, TOPIC_KEYS};
 use crate::front::{Context, Shared, draw_topic_id};
 use crate::limits;
-use crate::metadata::ProposalId;
 
 /// Where a config's value comes from, by Kafka's numbers.
 const DYNAMIC_TOPIC_CONFIG: i8 = 1;
@@ -70,7 +70,7 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
         if let Ok(created) = &mut result.outcome
             && !request.validate_only
         {
-            match cx.metadata.propose(core::mem::take(&mut created.records)) {
+            match cx.metadata.propose(&core::mem::take(&mut created.records)) {
                 Ok(proposal) => {
                     pending.waiting.insert(proposal, pending.topics.len());
                 }
@@ -207,10 +207,23 @@ fn config_rows<'a>(broker: &BrokerConfig, own: &BTreeMap<String, String>) -> Vec
             if let Some(value) = own.get(key.name) {
                 return row(key.name, Some(value.clone()), DYNAMIC_TOPIC_CONFIG);
             }
-            match broker.topic_default(key.name) {
+            match key.synonyms.iter().find_map(|synonym| broker_value(broker, synonym)) {
                 Some(value) => row(key.name, Some(value), STATIC_BROKER_CONFIG),
                 None => row(key.name, key.default.map(ToString::to_string), DEFAULT_CONFIG),
             }
         })
         .collect()
 }
+
+/// What the operator set for a broker's key, in the unit of the topic's key.
+fn broker_value(broker: &BrokerConfig, synonym: &Synonym) -> Option<String> {
+    let text = broker.explicit(synonym.name)?;
+    match text.parse::<i64>() {
+        // -1 means "no limit" in every unit.
+        Ok(number) if number > 0 => Some(number.saturating_mul(synonym.factor).to_string()),
+        _ => Some(text),
+    }
+}
+
+#[cfg(test)]
+mod tests;

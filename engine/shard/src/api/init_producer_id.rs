@@ -6,13 +6,13 @@
 
 use corelog_replication::controller::{self, PRODUCER_ID_BLOCK_LENGTH, Rejection};
 use corelog_replication::ids::BrokerId;
+use corelog_replication::quorum::ProposalId;
 use corelog_wire::api::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use corelog_wire::error_code::ErrorCode;
 
 use super::{Call, Outcome, Parked, ReplyTo, Wait};
 use crate::front::{Context, Shared};
 use crate::limits;
-use crate::metadata::ProposalId;
 
 /// "None", for an id and for an epoch.
 const NO_PRODUCER_ID: i64 = -1;
@@ -108,7 +108,7 @@ impl ProducerIds {
             return Ok(Some(proposal));
         }
         let allocation = controller::allocate_producer_ids(cx.metadata.image(), node, PRODUCER_ID_BLOCK_LENGTH)?;
-        let proposal = cx.metadata.propose(allocation.records)?;
+        let proposal = cx.metadata.propose(&allocation.records)?;
         let first = allocation.first.0;
         self.asked_for = Some((proposal, Block { first, end: first + i64::from(allocation.length) }));
         Ok(Some(proposal))
@@ -129,3 +129,6 @@ impl Block {
         self.end - self.first
     }
 }
+
+#[cfg(test)]
+mod tests;

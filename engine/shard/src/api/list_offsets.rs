@@ -148,25 +148,39 @@ fn look_up(
         // Nothing is ever elsewhere than here.
         EARLIEST_TIMESTAMP | EARLIEST_LOCAL_TIMESTAMP => {
             answer.offset = cx.logs.log_start_offset(id);
-            answer.leader_epoch = cx.logs.leader_epoch_at(id, answer.offset).unwrap_or(UNKNOWN_EPOCH);
+            answer.leader_epoch = epoch_at(cx, id, answer.offset);
             return None;
         }
         LATEST_TIERED_TIMESTAMP | EARLIEST_PENDING_UPLOAD_TIMESTAMP => return None,
         MAX_TIMESTAMP => TimestampTarget::Max,
         timestamp => TimestampTarget::At(timestamp),
     };
-    match cx.logs.lookup_timestamp(cx.now, id, target, cx.actions) {
+    match cx.logs.lookup_timestamp(id, target, cx.actions) {
         Lookup::Done(found) => {
             fill_in(answer, found);
             None
         }
         Lookup::Pending(read) => Some(read),
+        Lookup::Failed(error) => {
+            answer.error_code = error;
+            None
+        }
+    }
+}
+
+/// The leader epoch of the record at `offset`, or the one that the next record gets.
+fn epoch_at(cx: &Context<'_>, id: PartitionId, offset: i64) -> i32 {
+    let partition = cx.logs.partition(id);
+    match partition.epochs.epoch_at(offset) {
+        Some(leader_epoch) => leader_epoch,
+        None if offset == partition.log_end => partition.leader_epoch,
+        None => UNKNOWN_EPOCH,
     }
 }
 
 fn fill_in(answer: &mut ListOffsetsPartitionResponse, found: Option<FoundOffset>) {
-    if let Some(FoundOffset { offset, timestamp, leader_epoch }) = found {
-        *answer = ListOffsetsPartitionResponse { offset, timestamp, leader_epoch, ..*answer };
+    if let Some(FoundOffset { offset, timestamp_ms, leader_epoch }) = found {
+        *answer = ListOffsetsPartitionResponse { offset, timestamp: timestamp_ms, leader_epoch, ..*answer };
     }
 }
 
@@ -194,3 +208,6 @@ impl Pending {
         self.to.answer(&ListOffsetsResponse { topics: (&topics).into(), ..ListOffsetsResponse::default() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use corelog_replication::controller::{self, NewTopic, Rejection, TopicDefaults};
-use corelog_replication::metadata::{MetadataImage, TopicImage};
+use corelog_replication::ids::BrokerId;
+use corelog_replication::metadata::{MetadataImage, PartitionAssignment, TopicImage, topic_name};
+use corelog_replication::quorum::ProposalId;
 use corelog_wire::api::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
     MetadataResponseTopic, OPERATIONS_NOT_ASKED_FOR,
@@ -23,7 +25,6 @@ use super::create_topics::check_config;
 use super::{Call, Outcome, Parked, ReplyTo, Wait};
 use crate::config::BrokerConfig;
 use crate::front::{Context, Shared, draw_topic_id};
-use crate::metadata::ProposalId;
 
 /// The first version in which a topic may be named by its id; two earlier ones have the field and never used it.
 const FIRST_WITH_IDS: i16 = 12;
@@ -153,7 +154,7 @@ impl TopicCreation {
             false,
         );
         let created = result.into_iter().next().expect("one result per name").outcome?;
-        let proposal = cx.metadata.propose(created.records)?;
+        let proposal = cx.metadata.propose(&created.records)?;
         self.under_way.insert(name.to_string(), proposal);
         self.names.insert(proposal, name.to_string());
         Ok(proposal)
@@ -317,9 +318,9 @@ struct Row {
 impl Rows {
     fn of(image: &MetadataImage, found: &Found<'_>) -> Self {
         let Found::Topic(topic) = found else { return Self { rows: vec![] } };
-        let row = |partition: &corelog_replication::metadata::PartitionAssignment| {
+        let row = |partition: &PartitionAssignment| {
             let replicas: Vec<i32> = partition.replicas.iter().map(|broker| broker.0).collect();
-            let is_online = |id: &&i32| image.brokers().contains_key(&corelog_replication::ids::BrokerId(**id));
+            let is_online = |id: &&i32| image.brokers().contains_key(&BrokerId(**id));
             let has_leader = is_online(&&partition.leader.0);
             Row {
                 error: if has_leader { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
@@ -351,7 +352,7 @@ impl Rows {
 }
 
 fn why_unknown(name: &str) -> ErrorCode {
-    match corelog_replication::metadata::topic_name::validate(name) {
+    match topic_name::validate(name) {
         Ok(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         Err(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
     }
@@ -365,3 +366,6 @@ fn client_error(error: ErrorCode) -> ErrorCode {
         _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
     }
 }
+
+#[cfg(test)]
+mod tests;

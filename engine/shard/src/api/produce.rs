@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use corelog_replication::ids::PartitionIndex;
-use corelog_replication::metadata::TopicImage;
+use corelog_replication::metadata::{BrokerImage, TopicImage};
 use corelog_wire::api::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, TopicProduceData, TopicProduceResponse,
@@ -21,13 +21,17 @@ use corelog_wire::ids::TopicId;
 use corelog_wire::record_batch::{self, BatchRejection, Depth, ProduceRules, RecordError};
 
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us, metadata};
-use crate::config::{self, TopicConfig};
+use crate::config::TopicConfig;
 use crate::front::Context;
 use crate::limits;
 use crate::log::{AckPoint, AppendRefused, Durability};
 
 /// Kafka's admin client; it alone may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
+/// The first version that names topics by id (KIP-516).
+const FIRST_WITH_IDS: i16 = 13;
+/// The first version whose answer can say where leaders are (KIP-951).
+const FIRST_WITH_ENDPOINTS: i16 = 10;
 /// The offset and the times of a partition that did not get its records.
 const NONE: i64 = -1;
 
@@ -102,7 +106,7 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     for topic in request.topic_data {
         let first = pending.partitions.len();
         let image = cx.metadata.image();
-        let known = if call.to.version >= 13 { image.topic_by_id(topic.topic_id) } else { image.topic_by_name(topic.name) };
+        let known = if call.to.version >= FIRST_WITH_IDS { image.topic_by_id(topic.topic_id) } else { image.topic_by_name(topic.name) };
         let known = known.cloned();
         for partition in topic.partition_data {
             let result = append(cx, &terms, known.as_deref(), partition.index, partition.records);
@@ -124,7 +128,7 @@ fn append(
 ) -> PartitionResult {
     let result = PartitionResult::new(index);
     let Some(topic) = topic else {
-        return result.refused(if terms.version >= 13 {
+        return result.refused(if terms.version >= FIRST_WITH_IDS {
             ErrorCode::UNKNOWN_TOPIC_ID
         } else {
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
@@ -150,7 +154,7 @@ fn append(
     let Some(records) = records else {
         return result.refused_because(ErrorCode::INVALID_RECORD, "the records are null");
     };
-    let config = cx.logs.config(id);
+    let config = &cx.logs.partition(id).config;
     if records.len() > config.max_message_bytes {
         let (size, max) = (records.len(), config.max_message_bytes);
         let message = format!("the record batch has {size} bytes, max.message.bytes of the topic is {max}");
@@ -167,7 +171,7 @@ fn append(
     if validated.is_transactional {
         return result.refused_because(ErrorCode::INVALID_TXN_STATE, "this broker has no transactions yet");
     }
-    match cx.logs.append(cx.now, id, batch.as_bytes(), &validated) {
+    match cx.logs.append(cx.now, id, &batch, &validated) {
         Ok(appended) => PartitionResult {
             base_offset: appended.base_offset,
             log_append_time_ms: appended.log_append_time_ms,
@@ -187,10 +191,7 @@ fn rules(produce_version: i16, config: &TopicConfig, now_ms: i64) -> ProduceRule
         produce_version,
         depth: Depth::AllRecords,
         keys_required: config.cleanup_policy.compact,
-        timestamp_type: match config.timestamp_type {
-            config::TimestampType::CreateTime => record_batch::TimestampType::CreateTime,
-            config::TimestampType::LogAppendTime => record_batch::TimestampType::LogAppendTime,
-        },
+        timestamp_type: config.timestamp_type(),
         now_ms,
         timestamp_before_max_ms: config.timestamp_before_max_ms,
         timestamp_after_max_ms: config.timestamp_after_max_ms,
@@ -210,7 +211,7 @@ impl Pending {
         }
         let ack = self.partitions.iter().fold(AckPoint::NOW, |ack, partition| join(ack, partition.ack));
         if cx.logs.reached(ack) {
-            return self.answer();
+            return self.answer(cx);
         }
         let wait_ms = i64::from(request.timeout_ms).max(limits::PRODUCE_WAIT_MS_MIN as i64);
         let weight = core::mem::size_of::<PartitionResult>() * self.partitions.len();
@@ -225,27 +226,28 @@ impl Pending {
     }
 
     /// Everything is durable.
-    pub(crate) fn acknowledged(self) -> Outcome {
-        self.answer()
+    pub(crate) fn acknowledged(self, cx: &Context<'_>) -> Outcome {
+        self.answer(cx)
     }
 
     /// The client waits no longer: what is not durable now counts as timed out. It is in the log nevertheless.
-    pub(crate) fn expired(mut self, reached: impl Fn(AckPoint) -> bool) -> Outcome {
+    pub(crate) fn expired(mut self, cx: &Context<'_>) -> Outcome {
         for partition in &mut self.partitions {
-            if partition.error.is_none() && !reached(partition.ack) {
+            if partition.error.is_none() && !cx.logs.reached(partition.ack) {
                 let index = partition.index;
                 let timed_out = PartitionResult::new(index).refused(ErrorCode::REQUEST_TIMED_OUT);
                 *partition = PartitionResult { base_offset: partition.base_offset, ..timed_out };
             }
         }
-        self.answer()
+        self.answer(cx)
     }
 
-    fn answer(self) -> Outcome {
+    fn answer(self, cx: &Context<'_>) -> Outcome {
         let record_errors: Vec<Vec<BatchIndexAndErrorMessage<'_>>> =
             self.partitions.iter().map(PartitionResult::record_errors).collect();
-        let partitions: Vec<_> =
-            self.partitions.iter().zip(&record_errors).map(|(partition, errors)| partition.response(errors)).collect();
+        let version = self.to.version;
+        let rows = self.partitions.iter().zip(&record_errors);
+        let partitions: Vec<_> = rows.map(|(partition, errors)| partition.response(version, errors)).collect();
         let responses: Vec<_> = self
             .topics
             .iter()
@@ -255,7 +257,28 @@ impl Pending {
                 TopicProduceResponse { name, topic_id, partition_responses }
             })
             .collect();
-        self.to.answer(&ProduceResponse { responses: (&responses).into(), ..ProduceResponse::default() })
+        let endpoints = self.endpoints(cx);
+        self.to.answer(&ProduceResponse {
+            responses: (&responses).into(),
+            node_endpoints: (&endpoints).into(),
+            ..ProduceResponse::default()
+        })
+    }
+
+    /// Where the leaders are that the answer names (KIP-951).
+    fn endpoints<'c>(&self, cx: &'c Context<'_>) -> Vec<NodeEndpoint<'c>> {
+        let named = |id| self.partitions.iter().any(|partition| partition.leader.is_some_and(|(leader, _)| leader == id));
+        if self.to.version < FIRST_WITH_ENDPOINTS || self.partitions.iter().all(|partition| partition.leader.is_none()) {
+            return Vec::new();
+        }
+        let brokers = cx.metadata.image().brokers().values().filter(|broker| named(broker.id.0));
+        let endpoint = |broker: &'c BrokerImage| NodeEndpoint {
+            node_id: broker.id.0,
+            host: &broker.host,
+            port: i32::from(broker.port),
+            rack: None,
+        };
+        brokers.map(endpoint).collect()
     }
 }
 
@@ -313,7 +336,11 @@ impl PartitionResult {
             .collect()
     }
 
-    fn response<'r>(&'r self, record_errors: &'r [BatchIndexAndErrorMessage<'r>]) -> PartitionProduceResponse<'r> {
+    fn response<'r>(
+        &'r self,
+        version: i16,
+        record_errors: &'r [BatchIndexAndErrorMessage<'r>],
+    ) -> PartitionProduceResponse<'r> {
         let leader = self.leader.map(|(leader_id, leader_epoch)| LeaderIdAndEpoch { leader_id, leader_epoch });
         PartitionProduceResponse {
             index: self.index,
@@ -323,7 +350,7 @@ impl PartitionResult {
             log_start_offset: self.log_start_offset,
             record_errors: record_errors.into(),
             error_message: self.refusal.as_ref().map(|refusal| refusal.message.as_str()),
-            current_leader: leader.unwrap_or_default(),
+            current_leader: leader.filter(|_| version >= FIRST_WITH_ENDPOINTS).unwrap_or_default(),
         }
     }
 }
@@ -337,3 +364,6 @@ fn join(a: AckPoint, b: AckPoint) -> AckPoint {
         _ => AckPoint { sequence: a.sequence.max(b.sequence), level: Durability::Fsync },
     }
 }
+
+#[cfg(test)]
+mod tests;
