@@ -343,10 +343,7 @@ impl Session {
         if let Some(place) = self.places.insert(key(&wanted), self.next_place) {
             self.order.remove(&place);
         }
-        self.order.insert(
-            self.next_place,
-            Cached { wanted, high_watermark, log_start_offset: news.log_start_offset },
-        );
+        self.order.insert(self.next_place, Cached { wanted, high_watermark, log_start_offset: news.log_start_offset });
         self.next_place += 1;
     }
 

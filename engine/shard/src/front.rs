@@ -452,7 +452,8 @@ impl Front {
     /// The first connection whose produce request the log has room for now.
     fn next_with_room(&mut self, cx: &Context<'_>) -> Option<ConnectionId> {
         while let Some(id) = self.wait_for_room.front().copied() {
-            match self.connections.get_mut(&id).map(|connection| (connection.next_frame().map(Bytes::len), connection)) {
+            match self.connections.get_mut(&id).map(|connection| (connection.next_frame().map(Bytes::len), connection))
+            {
                 Some((Some(bytes), _)) => return cx.logs.can_accept(bytes).then_some(id),
                 Some((None, connection)) => connection.dequeue(),
                 None => {}

@@ -240,9 +240,8 @@ mod tests {
     #[test]
     fn acknowledgements_come_in_order_per_level() {
         let mut purgatory = Purgatory::new();
-        for (number, point) in [ack(5, Durability::Fsync), ack(6, Durability::Fsync), ack(5, Durability::Write)]
-            .into_iter()
-            .enumerate()
+        for (number, point) in
+            [ack(5, Durability::Fsync), ack(6, Durability::Fsync), ack(5, Durability::Write)].into_iter().enumerate()
         {
             purgatory.park(id(1, number as u64), number, None);
             purgatory.wait_for_ack(id(1, number as u64), point);

@@ -152,8 +152,7 @@ impl Pending {
             .collect();
         let configs: Vec<Vec<CreatableTopicConfigs<'_>>> =
             rows.iter().map(|rows| rows.iter().map(ConfigRow::response).collect()).collect();
-        let topics: Vec<_> =
-            self.topics.iter().zip(&configs).map(|(topic, configs)| topic.response(configs)).collect();
+        let topics: Vec<_> = self.topics.iter().zip(&configs).map(|(topic, configs)| topic.response(configs)).collect();
         self.to.answer(&CreateTopicsResponse { topics: (&topics).into(), ..CreateTopicsResponse::default() })
     }
 }
@@ -170,11 +169,9 @@ impl Topic {
                 configs: Some(configs.into()),
                 ..result
             },
-            Err(rejection) => CreatableTopicResult {
-                error_code: rejection.code,
-                error_message: Some(&rejection.message),
-                ..result
-            },
+            Err(rejection) => {
+                CreatableTopicResult { error_code: rejection.code, error_message: Some(&rejection.message), ..result }
+            }
         }
     }
 }

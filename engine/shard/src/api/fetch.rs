@@ -277,10 +277,8 @@ impl Pending {
         self.find_all(cx);
         let has_anything = self.found.iter().any(|found| !found.is_unknown());
         let is_pressing = |found: &Found| !found.error.is_none() && !found.is_unknown() || found.diverging.is_some();
-        let is_due = max_wait_ms <= 0
-            || self.available >= self.min_bytes
-            || !has_anything
-            || self.found.iter().any(is_pressing);
+        let is_due =
+            max_wait_ms <= 0 || self.available >= self.min_bytes || !has_anything || self.found.iter().any(is_pressing);
         let mut wait = Wait { weight: self.weight(), ..Wait::default() };
         if is_due {
             self.stage = Stage::Due { is_fresh: true };
@@ -353,7 +351,7 @@ impl Pending {
         for (index, (wanted, found)) in self.partitions.iter().zip(&mut self.found).enumerate() {
             let Some(id) = found.id.filter(|_| found.diverging.is_none()) else { continue };
             let limit = usize::try_from(wanted.max_bytes).unwrap_or(0).min(left);
-            if found.counted == 0 || limit == 0 && !whole_first {
+            if wanted.fetch_offset >= found.high_watermark || limit == 0 && !whole_first {
                 continue;
             }
             match cx.logs.read(id, wanted.fetch_offset, limit, whole_first, cx.actions) {
@@ -363,7 +361,8 @@ impl Pending {
                     found.records = segments;
                 }
                 Read::Pending(read) => {
-                    let expected = usize::try_from(found.counted).unwrap_or(usize::MAX).min(limit);
+                    let available = cx.logs.available_bytes(id, wanted.fetch_offset);
+                    let expected = usize::try_from(available).unwrap_or(usize::MAX).min(limit);
                     reads.push((read, index, expected));
                     left = left.saturating_sub(expected);
                     whole_first = false;
@@ -395,15 +394,15 @@ impl Pending {
     pub(crate) fn answer(self, shared: &mut Shared, cx: &Context<'_>) -> Outcome {
         let news: Vec<News> = self.found.iter().map(Found::news).collect();
         let mut send = vec![true; news.len()];
-        let session_id =
-            match shared.sessions.finish(now_ms(cx), &self.context, &self.partitions, &news, &mut send) {
-                Ok(session_id) => session_id,
-                Err(error) => {
-                    let FetchContext::Incremental { id, .. } = self.context else { unreachable!("only these expire") };
-                    return refuse(&self.to, error, id);
-                }
-            };
-        let sent = || self.partitions.iter().zip(&self.found).zip(&send).filter(|(_, send)| **send).map(|(sent, _)| sent);
+        let session_id = match shared.sessions.finish(now_ms(cx), &self.context, &self.partitions, &news, &mut send) {
+            Ok(session_id) => session_id,
+            Err(error) => {
+                let FetchContext::Incremental { id, .. } = self.context else { unreachable!("only these expire") };
+                return refuse(&self.to, error, id);
+            }
+        };
+        let sent =
+            || self.partitions.iter().zip(&self.found).zip(&send).filter(|(_, send)| **send).map(|(sent, _)| sent);
         let data: Vec<PartitionData<'_>> = sent().map(|(wanted, found)| self.partition_data(wanted, found)).collect();
         let mut responses: Vec<FetchableTopicResponse<'_>> = Vec::new();
         let mut first = 0;

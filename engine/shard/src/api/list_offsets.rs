@@ -17,6 +17,8 @@ use super::{Call, Outcome, Parked, ReplyTo, Wait};
 use crate::front::Context;
 use crate::log::{FoundOffset, Lookup, PartitionId, ReadId, TimestampTarget};
 
+/// The first version that speaks of leader epochs (KIP-320).
+const FIRST_WITH_EPOCHS: i16 = 4;
 /// "Not known" in every field of a partition's answer.
 const UNKNOWN: i64 = -1;
 const UNKNOWN_EPOCH: i32 = -1;
@@ -196,7 +198,10 @@ impl Pending {
     }
 
     /// Answers with what was found.
-    pub(crate) fn answer(self) -> Outcome {
+    pub(crate) fn answer(mut self) -> Outcome {
+        if self.to.version < FIRST_WITH_EPOCHS {
+            self.partitions.iter_mut().for_each(|partition| partition.leader_epoch = UNKNOWN_EPOCH);
+        }
         let topics: Vec<_> = self
             .topics
             .iter()

@@ -101,12 +101,19 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         has_transactional_id: request.transactional_id.is_some(),
         acks: request.acks,
     };
-    let mut pending =
-        Pending { to: call.to, topics: Vec::with_capacity(request.topic_data.len()), partitions: Vec::with_capacity(count) };
+    let mut pending = Pending {
+        to: call.to,
+        topics: Vec::with_capacity(request.topic_data.len()),
+        partitions: Vec::with_capacity(count),
+    };
     for topic in request.topic_data {
         let first = pending.partitions.len();
         let image = cx.metadata.image();
-        let known = if call.to.version >= FIRST_WITH_IDS { image.topic_by_id(topic.topic_id) } else { image.topic_by_name(topic.name) };
+        let known = if call.to.version >= FIRST_WITH_IDS {
+            image.topic_by_id(topic.topic_id)
+        } else {
+            image.topic_by_name(topic.name)
+        };
         let known = known.cloned();
         for partition in topic.partition_data {
             let result = append(cx, &terms, known.as_deref(), partition.index, partition.records);
@@ -267,8 +274,10 @@ impl Pending {
 
     /// Where the leaders are that the answer names (KIP-951).
     fn endpoints<'c>(&self, cx: &'c Context<'_>) -> Vec<NodeEndpoint<'c>> {
-        let named = |id| self.partitions.iter().any(|partition| partition.leader.is_some_and(|(leader, _)| leader == id));
-        if self.to.version < FIRST_WITH_ENDPOINTS || self.partitions.iter().all(|partition| partition.leader.is_none()) {
+        let named =
+            |id| self.partitions.iter().any(|partition| partition.leader.is_some_and(|(leader, _)| leader == id));
+        if self.to.version < FIRST_WITH_ENDPOINTS || self.partitions.iter().all(|partition| partition.leader.is_none())
+        {
             return Vec::new();
         }
         let brokers = cx.metadata.image().brokers().values().filter(|broker| named(broker.id.0));

@@ -230,9 +230,15 @@ impl Host {
     /// Creates a topic behind the front's back.
     pub(crate) fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> TopicId {
         let configs = configs.iter().map(|(key, value)| (*key, Some(*value))).collect();
-        let topic =
-            controller::NewTopic { name, num_partitions: partitions, replication_factor: 1, configs, ..Default::default() };
-        let defaults = controller::TopicDefaults { num_partitions: 1, replication_factor: 1, partitions_max: 1_000_000 };
+        let topic = controller::NewTopic {
+            name,
+            num_partitions: partitions,
+            replication_factor: 1,
+            configs,
+            ..Default::default()
+        };
+        let defaults =
+            controller::TopicDefaults { num_partitions: 1, replication_factor: 1, partitions_max: 1_000_000 };
         let next = self.metadata.image().topics().len() as u8 + 1;
         let created = controller::create_topics(
             self.metadata.image(),

@@ -55,11 +55,11 @@ fn answers_leave_in_the_order_of_the_requests() {
     host.create_topic("t", 1, &[]);
     let id = host.open(1);
     let first = produce(&mut host, id, "t", &["a"]);
-    let second = host.send(id, 3, &ApiVersionsRequest {
-        client_software_name: "test",
-        client_software_version: "1",
-        ..Default::default()
-    });
+    let second = host.send(
+        id,
+        3,
+        &ApiVersionsRequest { client_software_name: "test", client_software_version: "1", ..Default::default() },
+    );
     let third = fetch(&mut host, id, "t", 0, 1, 60_000);
     let fourth = produce(&mut host, id, "t", &["b"]);
     assert_eq!(host.try_reply(id), None, "nothing is durable");
@@ -86,7 +86,10 @@ fn a_fetch_behind_a_long_poll_holds_no_records() {
     assert_eq!(host.front.size(), (1, 2, 0, 0), "both wait, nothing is being read");
     host.advance_ms(1_000);
     let reply = host.reply(id);
-    assert_eq!(decode::<FetchResponse<'_>>(ApiKey::Fetch, FETCH, &reply).responses.first().unwrap().partitions.len(), 1);
+    assert_eq!(
+        decode::<FetchResponse<'_>>(ApiKey::Fetch, FETCH, &reply).responses.first().unwrap().partitions.len(),
+        1
+    );
     let (_, parked, _, read_bytes) = host.front.size();
     assert_eq!(parked, 1, "now it is the second one's turn");
     assert!(read_bytes > 0);
@@ -366,8 +369,7 @@ fn api_versions() {
         assert_eq!(response.error_code, ErrorCode::NONE);
         let ranges: Vec<_> =
             response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
-        let expected =
-            [(0, 0, 13), (1, 4, 18), (2, 1, 11), (3, 0, 13), (18, 0, 5), (19, 2, 7), (22, 0, 5)];
+        let expected = [(0, 0, 13), (1, 4, 18), (2, 1, 11), (3, 0, 13), (18, 0, 5), (19, 2, 7), (22, 0, 5)];
         assert_eq!(ranges, expected, "version {version}");
         assert!(response.supported_features.is_empty() && response.finalized_features.is_empty());
         assert_eq!(response.finalized_features_epoch, -1);

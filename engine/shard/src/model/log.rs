@@ -182,7 +182,14 @@ impl Logs {
     }
 
     /// Adds an empty partition.
-    pub fn create(&mut self, topic_id: TopicId, _topic: &str, index: i32, epoch: i32, config: TopicConfig) -> PartitionId {
+    pub fn create(
+        &mut self,
+        topic_id: TopicId,
+        _topic: &str,
+        index: i32,
+        epoch: i32,
+        config: TopicConfig,
+    ) -> PartitionId {
         let id = PartitionId(self.partitions.len() as u32);
         self.by_key.insert((topic_id, index), id);
         self.partitions.push(Some(Partition {
@@ -342,11 +349,8 @@ impl Logs {
             for record in batch.records(&payload) {
                 let record = record.expect("it was validated");
                 let timestamp_ms = record.timestamp;
-                let this = FoundOffset {
-                    offset: record.offset,
-                    timestamp_ms,
-                    leader_epoch: batch.partition_leader_epoch(),
-                };
+                let this =
+                    FoundOffset { offset: record.offset, timestamp_ms, leader_epoch: batch.partition_leader_epoch() };
                 let better = match target {
                     TimestampTarget::At(at) => found.is_none() && timestamp_ms >= at,
                     TimestampTarget::Max => found.is_none_or(|found| timestamp_ms > found.timestamp_ms),

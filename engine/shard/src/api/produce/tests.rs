@@ -53,11 +53,8 @@ impl Default for Request<'_> {
 
 fn send(host: &mut Host, id: ConnectionId, request: &Request<'_>) {
     let partitions = [PartitionProduceData { index: request.index, records: request.records }];
-    let topics = [TopicProduceData {
-        name: request.topic,
-        topic_id: request.topic_id,
-        partition_data: (&partitions).into(),
-    }];
+    let topics =
+        [TopicProduceData { name: request.topic, topic_id: request.topic_id, partition_data: (&partitions).into() }];
     let message = ProduceRequest {
         transactional_id: request.transactional_id,
         acks: request.acks,
@@ -66,7 +63,6 @@ fn send(host: &mut Host, id: ConnectionId, request: &Request<'_>) {
     };
     host.send(id, request.version, &message);
 }
-
 
 fn answer(version: i16, reply: &[u8]) -> Answer {
     let response: ProduceResponse<'_> = decode(ApiKey::Produce, version, reply);
@@ -166,14 +162,17 @@ fn partitions_succeed_and_fail_on_their_own() {
         })
         .collect();
     let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-    assert_eq!(rows, [
-        ("a", 0, ErrorCode::NONE, 0),
-        ("a", 7, unknown, -1),
-        ("a", 1, ErrorCode::NONE, 0),
-        ("a", 0, ErrorCode::NONE, 1),
-        ("missing", 0, unknown, -1),
-        ("b", 0, ErrorCode::NONE, 0),
-    ]);
+    assert_eq!(
+        rows,
+        [
+            ("a", 0, ErrorCode::NONE, 0),
+            ("a", 7, unknown, -1),
+            ("a", 1, ErrorCode::NONE, 0),
+            ("a", 0, ErrorCode::NONE, 1),
+            ("missing", 0, unknown, -1),
+            ("b", 0, ErrorCode::NONE, 0),
+        ]
+    );
 }
 
 #[test]
