@@ -1,10 +1,14 @@
 //! `corelog start`: runs a broker until it is asked to stop.
 
-use crate::exit::{Failure, HELP};
+use crate::exit::{DAMAGED, Failure, HELP};
 use crate::size;
 use clap::Args;
+use corelog_engine::broker::{self, BrokerError, BrokerOptions, Ready};
 use corelog_engine::config::{self, MEMORY_KEY};
+use corelog_engine::host::{EXIT_FATAL, Exit};
+use corelog_engine::runtime::stop::Stop;
 use corelog_shard::config::{BrokerConfig, Endpoint};
+use corelog_shard::shard::StartErrorKind;
 use std::path::PathBuf;
 
 /// The command line of `corelog start`.
@@ -46,6 +50,17 @@ pub(crate) struct Start {
     accept_loss: bool,
 }
 
+/// The line for people and for scripts.
+fn announce(ready: &Ready) {
+    let Ready { address, report, recovery } = ready;
+    let how = match (report.is_new, report.was_clean) {
+        (true, _) => "a new data directory".to_owned(),
+        (false, true) => format!("recovered in {recovery:.1?} after a clean stop"),
+        (false, false) => format!("recovered in {recovery:.1?} after a crash: {} journal entries read", report.entries),
+    };
+    println!("ready {address} cluster {}, {how}; stop with Ctrl-C", report.cluster_id);
+}
+
 fn one_core(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(1) => Ok(1),
@@ -63,6 +78,22 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Start {
+    /// Runs the broker until it is asked to stop.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let config = self.configuration()?;
+        // Before any thread starts: they inherit which signals are blocked.
+        let stop = Stop::on_signals().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
+        let options = BrokerOptions { config, accept_loss: self.accept_loss, cpu: None };
+        match broker::run(options, stop, announce) {
+            Ok(Exit::Stopped(_)) => Ok(()),
+            Ok(Exit::Fatal { message }) => Err(Failure::with_status(EXIT_FATAL as u8, message)),
+            Err(BrokerError::Start(error)) if error.kind == StartErrorKind::Damaged => {
+                Err(Failure::with_status(DAMAGED, error.message))
+            }
+            Err(error) => Err(Failure::new(error.to_string())),
+        }
+    }
+
     /// The configuration that file, settings and options make together.
     fn configuration(&self) -> Result<BrokerConfig, Failure> {
         let mut settings = self.set.clone();
