@@ -6,12 +6,16 @@ pub mod delta;
 pub mod encoding;
 pub mod image;
 pub mod record;
+pub mod replay;
 pub mod snapshot;
+pub mod topic;
 pub mod topic_name;
 
 pub use delta::{MetadataChange, MetadataDelta};
-pub use image::{ApplyError, BrokerImage, MetadataImage, TopicImage};
+pub use image::{BrokerImage, MetadataImage};
 pub use record::{MetadataRecord, PartitionAssignment};
+pub use replay::ApplyError;
+pub use topic::TopicImage;
 
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,4 @@
-//! tests
+//! What the tests of the whole broker stand on.
+
+pub mod broker;
+pub mod sim;

@@ -8,16 +8,19 @@
 
 extern crate alloc;
 
-pub mod config;
-pub mod io;
-
 mod api;
+pub mod config;
 mod connection;
+pub mod copies;
 mod fetch_session;
 pub mod front;
+pub mod ids;
+pub mod io;
+pub mod journal;
 pub mod limits;
-#[path = "model/log.rs"]
 pub mod log;
-#[path = "model/metadata.rs"]
 pub mod metadata;
 mod purgatory;
+pub mod shard;
+pub mod start;
+pub mod superblock;

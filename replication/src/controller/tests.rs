@@ -223,7 +223,8 @@ fn all_topics_together_have_a_bound() {
 #[test]
 fn assignments_are_kafkas() {
     let mut image = image(&[1, 2, 3], &[]);
-    let refused: &[(&str, &[(i32, &[i32])])] = &[
+    type Assignment<'a> = &'a [(i32, &'a [i32])];
+    let refused: [(&str, Assignment<'_>); 9] = [
         ("hole", &[(0, &[1]), (2, &[1])]),
         ("not from 0", &[(1, &[1])]),
         ("negative", &[(-1, &[1]), (0, &[1])]),

@@ -7,7 +7,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::image::{BrokerImage, TopicImage};
+use super::image::BrokerImage;
+use super::topic::TopicImage;
 use crate::ids::{MetadataOffset, PartitionIndex, ProducerId};
 
 /// The difference that one entry of the metadata log made. Also an entry that changed nothing has one: shards keep the

@@ -1,5 +1,5 @@
 //! What an entry of the metadata log can say. Meaning only; the bytes are in [`super::encoding`], the rules that decide
-//! whether a record may be applied in [`super::image`].
+//! whether a record may be applied in [`super::replay`].
 //!
 //! A record states facts, never wishes: whatever had to be chosen (ids, placements, epochs to start with) was chosen
 //! before it was proposed, so that every replay gives the same image.

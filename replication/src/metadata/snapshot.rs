@@ -17,8 +17,10 @@ use core::fmt;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::image::{ApplyError, BrokerImage, MetadataImage, SnapshotParts, TopicImage};
+use super::image::{BrokerImage, MetadataImage, SnapshotParts};
 use super::record::PartitionAssignment;
+use super::replay::ApplyError;
+use super::topic::TopicImage;
 use crate::ids::{
     BrokerId, DirectoryId, Incarnation, LeaderEpoch, MetadataOffset, PartitionEpoch, PartitionIndex, ProducerId,
     TopicId,

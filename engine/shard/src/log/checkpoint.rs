@@ -1,25 +1,21 @@
 //! The shard's checkpoint: for every partition, what recovery must know that the journal no longer tells.
 //!
-//! Fault model: two copies are written in turn, each synced before anything relies on it. A copy that is torn or rotten
-//! is recognised by its checksum; the other one then counts, and what it needs is still in the journal unless the newer
-//! one was complete. Format: the crate's README.
+//! Fault model: that of `copies`, which owns the file around it. When the newer copy is torn, the older one counts, and
+//! what that one needs is still in the journal. Format: the crate's README.
 
 use super::Flushed;
 use super::leader_epochs::EpochStart;
 use super::producer_state::{AppendedBatch, Producer, ProducerState};
 use super::{AckPoint, partition::Partition, segment::Segment};
+use crate::copies::Kind;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use corelog_wire::buffer::AlignedBuf;
+use bytes::Bytes;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
-const MAGIC: [u8; 4] = *b"CLCP";
-const VERSION: u16 = 1;
-const HEADER_BYTES: usize = 48;
-
-/// The largest body that is read, in bytes: a bound on what a rotten length may claim.
-pub const BODY_BYTES_MAX: u64 = 1 << 30;
+/// The file's magic and format version.
+pub const KIND: Kind = Kind { magic: *b"CLCP", version: 1, name: "checkpoint" };
 
 /// What a checkpoint says.
 #[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
@@ -218,74 +214,22 @@ impl ProducerCheckpoint {
     }
 }
 
-/// A checkpoint with what its header says.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
-    /// +1 with every checkpoint.
-    pub generation: u64,
-    /// The first use of a journal file that recovery needs.
-    pub first_ordinal: u64,
-    /// The incarnation that wrote it.
-    pub incarnation: u64,
-    /// The content.
-    pub checkpoint: Checkpoint,
-}
+impl Checkpoint {
+    /// The content of the file.
+    pub fn to_bytes(&self) -> Bytes {
+        let body = rkyv::to_bytes::<rancor::Error>(self).expect("a checkpoint serialises into memory");
+        Bytes::copy_from_slice(&body)
+    }
 
-/// The file of a checkpoint with this generation: the copies are written in turn.
-pub fn path(shard_folder: &str, generation: u64) -> String {
-    format!("{shard_folder}/checkpoint-{}", if generation.is_multiple_of(2) { "a" } else { "b" })
-}
-
-/// The bytes of a checkpoint, padded to whole blocks.
-pub fn encode(stored: &Stored, block: usize) -> AlignedBuf {
-    let body = rkyv::to_bytes::<rancor::Error>(&stored.checkpoint).expect("a checkpoint serialises into memory");
-    let mut header = [0_u8; HEADER_BYTES];
-    header[..4].copy_from_slice(&MAGIC);
-    header[8..10].copy_from_slice(&VERSION.to_le_bytes());
-    header[16..24].copy_from_slice(&stored.generation.to_le_bytes());
-    header[24..32].copy_from_slice(&(body.len() as u64).to_le_bytes());
-    header[32..40].copy_from_slice(&stored.first_ordinal.to_le_bytes());
-    header[40..48].copy_from_slice(&stored.incarnation.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[8..]), &body);
-    header[4..8].copy_from_slice(&crc.to_le_bytes());
-    let len = HEADER_BYTES + body.len();
-    let mut out = AlignedBuf::with_capacity(len.next_multiple_of(block));
-    out.extend_from_slice(&header);
-    out.extend_from_slice(&body);
-    out.pad_with_zeros_to(len.next_multiple_of(block));
-    out
-}
-
-/// Reads a checkpoint file. `Ok(None)` when nothing was ever written to it.
-///
-/// # Errors
-/// What is wrong with it, in words: torn, rotten, or of an unknown version.
-pub fn decode(bytes: &[u8]) -> Result<Option<Stored>, String> {
-    if bytes.iter().take(HEADER_BYTES).all(|b| *b == 0) {
-        return Ok(None);
+    /// Reads the content of the file.
+    ///
+    /// # Errors
+    /// In words, when the bytes are no valid archive.
+    pub fn from_bytes(content: &[u8]) -> Result<Self, String> {
+        let mut body = rkyv::util::AlignedVec::<16>::with_capacity(content.len());
+        body.extend_from_slice(content);
+        rkyv::from_bytes::<Self, rancor::Error>(&body).map_err(|e| format!("the checkpoint is no archive: {e}"))
     }
-    if bytes.len() < HEADER_BYTES || bytes[..4] != MAGIC {
-        return Err(String::from("it does not begin with CLCP"));
-    }
-    let version = u16::from_le_bytes([bytes[8], bytes[9]]);
-    if version != VERSION {
-        return Err(format!("its format version is {version}, this program knows {VERSION}"));
-    }
-    let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-    let len = u64_at(24);
-    if len > BODY_BYTES_MAX || len > (bytes.len() - HEADER_BYTES) as u64 {
-        return Err(format!("its header claims {len} bytes, the file has {}", bytes.len() - HEADER_BYTES));
-    }
-    let content = &bytes[8..HEADER_BYTES + len as usize];
-    let crc = u32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
-    if crc32c::crc32c(content) != crc {
-        return Err(String::from("its checksum does not fit its content"));
-    }
-    let mut body = rkyv::util::AlignedVec::<16>::with_capacity(len as usize);
-    body.extend_from_slice(&content[HEADER_BYTES - 8..]);
-    let checkpoint = rkyv::from_bytes::<Checkpoint, rancor::Error>(&body)
-        .map_err(|e| format!("its content is not an archive: {e}"))?;
-    Ok(Some(Stored { generation: u64_at(16), first_ordinal: u64_at(32), incarnation: u64_at(40), checkpoint }))
 }
 
 #[cfg(test)]
@@ -293,7 +237,7 @@ mod tests {
     use super::*;
     use alloc::vec;
 
-    fn sample() -> Stored {
+    fn sample() -> Checkpoint {
         let partition = PartitionCheckpoint {
             topic_id: [7; 16],
             topic: String::from("orders"),
@@ -319,30 +263,22 @@ mod tests {
             epochs: vec![(0, 0), (2, 50)],
             producers: vec![ProducerCheckpoint { id: 1, epoch: 2, last_timestamp_ms: 3, batches: vec![(0, 9, 0, 9, 4)] }],
         };
-        let checkpoint = Checkpoint { metadata_offset: 12, partitions: vec![partition] };
-        Stored { generation: 8, first_ordinal: 3, incarnation: 2, checkpoint }
+        Checkpoint { metadata_offset: 12, partitions: vec![partition] }
     }
 
     #[test]
-    fn a_checkpoint_round_trips_and_every_flipped_bit_is_found() {
-        let stored = sample();
-        let bytes = encode(&stored, 4_096);
-        assert_eq!(bytes.len() % 4_096, 0);
-        assert_eq!(decode(&bytes), Ok(Some(stored)));
-        let used = HEADER_BYTES + u64::from_le_bytes(bytes[24..32].try_into().unwrap()) as usize;
-        for bit in (0..used * 8).filter(|bit| *bit < 64 * 8 || bit % 7 == 0) {
-            let mut bad = bytes.to_vec();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&bad).is_err(), "bit {bit}");
-        }
-        assert_eq!(decode(&vec![0; 4_096]), Ok(None));
-        assert!(decode(&bytes[..60]).is_err());
+    fn a_checkpoint_round_trips_and_rubbish_is_refused() {
+        let checkpoint = sample();
+        let bytes = checkpoint.to_bytes();
+        assert_eq!(Checkpoint::from_bytes(&bytes), Ok(checkpoint));
+        assert!(Checkpoint::from_bytes(&bytes[..bytes.len() / 2]).is_err());
+        assert!(Checkpoint::from_bytes(&[0xff; 200]).is_err());
     }
 
     #[test]
     fn a_partition_comes_back_as_it_was() {
-        let stored = sample();
-        let saved = &stored.checkpoint.partitions[0];
+        let checkpoint = sample();
+        let saved = &checkpoint.partitions[0];
         let config = crate::config::TopicConfig::default();
         let id = corelog_wire::ids::TopicId(saved.topic_id);
         let mut partition = Partition::new(super::super::PartitionId(0), id, saved.topic.clone(), 3, 4_096, config);

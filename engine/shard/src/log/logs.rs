@@ -13,19 +13,20 @@ use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, ReadId, Re
 use crate::config::TopicConfig;
 use crate::ids::Ids;
 use crate::io::{Action, IoError, LogLevel, Now, OpId};
-use crate::journal::{EntryKind, Journal, JournalError, NewEntry};
+use crate::journal::{EntryKind, Journal, NewEntry};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::ops::Range;
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
-use corelog_wire::record_batch::{self, Validated};
+use corelog_wire::record_batch::{self, HeaderPatch, RecordBatch, Validated};
 
-/// Bytes of a batch that the broker writes itself: base offset, length, leader epoch.
-const PATCHED_BYTES: usize = 16;
+/// Where a batch's header has its CRC.
+const CRC_FIELD: Range<usize> = 17..21;
 
 /// The sizes that `Logs` keeps within.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +104,6 @@ pub enum Lookup {
 }
 
 /// See the module's description.
-#[derive(Debug)]
 pub struct Logs {
     pub(super) block: usize,
     pub(super) ids: Ids,
@@ -177,7 +177,7 @@ impl Logs {
         self.partitions[id.0 as usize].as_deref().expect("ids of removed partitions are not used")
     }
 
-    pub(super) fn partition_mut(&mut self, id: PartitionId) -> &mut Partition {
+    pub(crate) fn partition_mut(&mut self, id: PartitionId) -> &mut Partition {
         self.partitions[id.0 as usize].as_deref_mut().expect("ids of removed partitions are not used")
     }
 
@@ -223,10 +223,10 @@ impl Logs {
     ///
     /// # Errors
     /// The producer's epoch or sequence does not fit, or the disk is full.
-    pub fn append(&mut self, now: Now, id: PartitionId, batch: &[u8], v: &Validated) -> Result<Appended, AppendRefused> {
-        if self.free_bytes < self.dirty_bytes + batch.len() as u64 + self.limits.reserve_bytes {
+    pub fn append(&mut self, now: Now, id: PartitionId, batch: &RecordBatch<'_>, v: &Validated) -> Result<Appended, AppendRefused> {
+        if self.free_bytes < self.dirty_bytes + v.size as u64 + self.limits.reserve_bytes {
             let message = "the data directory's file system is full".to_string();
-            return Err(AppendRefused { error: ErrorCode::KafkaStorageError, message });
+            return Err(AppendRefused { error: ErrorCode::KAFKA_STORAGE_ERROR, message });
         }
         let producer = ProducerBatch::new(v.producer_id, v.producer_epoch, v.base_sequence, v.last_offset_delta);
         let partition = self.partition(id);
@@ -236,19 +236,13 @@ impl Logs {
                 Ok(Verdict::Duplicate(original)) => {
                     return Ok(Appended {
                         base_offset: original.base_offset,
-                        log_append_time_ms: if partition.config.log_append_time { original.timestamp_ms } else { -1 },
+                        log_append_time_ms: append_time(partition, original.timestamp_ms),
                         log_start_offset: partition.log_start,
                         ack: original.ack,
                     });
                 }
                 Err(error) => return Err(Self::refused_producer(error, producer, partition)),
             }
-        }
-        if partition.config.log_append_time {
-            let mut stamped = batch.to_vec();
-            record_batch::set_log_append_time(&mut stamped, now.wall_ms);
-            let stamped_v = Validated { max_timestamp: now.wall_ms, offset_of_max_timestamp: 0, ..v.clone() };
-            return Ok(self.append_checked(now, id, &stamped, &stamped_v, producer));
         }
         Ok(self.append_checked(now, id, batch, v, producer))
     }
@@ -265,36 +259,38 @@ impl Logs {
         &mut self,
         now: Now,
         id: PartitionId,
-        batch: &[u8],
+        batch: &RecordBatch<'_>,
         v: &Validated,
         producer: Option<ProducerBatch>,
     ) -> Appended {
         let partition = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        let (base_offset, leader_epoch) = (partition.log_end, partition.leader_epoch);
+        let patch = HeaderPatch { base_offset, leader_epoch, timestamp: v.timestamp_patch };
+        let header = record_batch::patched_header(batch, &patch);
+        let crc = u32::from_be_bytes(header[CRC_FIELD].try_into().expect("the field has four bytes"));
+        let pieces: [&[u8]; 2] = [&header, batch.payload()];
         let new = NewBatch {
-            size: u32::try_from(batch.len()).expect("a frame is shorter than 2^31"),
+            size: u32::try_from(v.size).expect("a frame is shorter than 2^31"),
             last_offset_delta: v.last_offset_delta,
             max_timestamp_ms: v.max_timestamp,
-            max_timestamp_delta: v.offset_of_max_timestamp,
-            crc: v.crc,
+            max_timestamp_delta: v.offset_delta_of_max_timestamp,
+            crc,
             producer,
         };
         if partition.roll_if_due(&new, now.wall_ms) {
             self.closed_chunks.push_back(id);
         }
-        let (base_offset, leader_epoch) = (partition.log_end, partition.leader_epoch);
         let level = partition.config.durability;
-        let patched: [u8; PATCHED_BYTES] = record_batch::patched_prefix(batch, base_offset, leader_epoch);
-        let pieces: [&[u8]; 2] = [&patched, &batch[PATCHED_BYTES..]];
         let entry = NewEntry {
             kind: EntryKind::Records,
             level,
-            topic_id: partition.topic_id,
+            topic_id: partition.topic_id.0,
             partition: partition.index,
             leader_epoch,
             base_offset,
             last_offset: base_offset + i64::from(v.last_offset_delta),
             segment_base_offset: partition.active().base_offset,
-            payload_crc: v.crc,
+            payload_crc: crc,
         };
         let placed = self.journal.append(entry, &pieces);
         let ack = AckPoint { sequence: placed.sequence, level };
@@ -304,14 +300,14 @@ impl Logs {
             self.closed_chunks.push_back(id);
         }
         self.tail_memory += partition.tail.memory() - memory;
-        self.dirty_bytes += batch.len() as u64;
+        self.dirty_bytes += v.size as u64;
         if partition.listed_ordinal != placed.ordinal {
             partition.listed_ordinal = placed.ordinal;
             list_user(&mut self.users, placed.ordinal, id);
         }
         let appended = Appended {
             base_offset,
-            log_append_time_ms: if partition.config.log_append_time { now.wall_ms } else { -1 },
+            log_append_time_ms: append_time(partition, now.wall_ms),
             log_start_offset: partition.log_start,
             ack,
         };
@@ -422,9 +418,9 @@ impl Logs {
             self.read_completed(op, result, actions);
             return Ok(true);
         }
-        match self.journal.completed(op, result, &mut self.ids, actions) {
+        match self.journal.completed(op, &result, &mut self.ids, actions) {
             Ok(ours) => Ok(ours),
-            Err(JournalError::Fatal(message)) => Err(message),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -442,10 +438,14 @@ impl Logs {
     pub fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.retain(now);
         self.write_back_turn(now, actions);
-        self.journal.cut(self.metadata_offset, &mut self.ids, actions);
-        self.journal.close_if_idle(now, &mut self.ids, actions);
+        self.journal.cut(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
+        self.journal.close_if_idle(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
         self.note_reached(now, actions);
         self.evict();
+        while let Some(id) = self.reads.next_waiting() {
+            let Some(partition) = self.partitions[id.0 as usize].as_deref() else { break };
+            self.reads.start_waiting(partition, self.block, &mut self.ids, actions);
+        }
     }
 
     /// Moves everything that waited for the journal.
@@ -464,6 +464,16 @@ impl Logs {
             self.advance(id);
         }
         self.apply_log_starts(now, actions);
+    }
+
+    /// Where this shard's identifiers come from.
+    pub(crate) fn ids_mut(&mut self) -> &mut Ids {
+        &mut self.ids
+    }
+
+    /// Whether [`Self::take_progress`] has something to tell.
+    pub fn has_progress(&self) -> bool {
+        !self.progress.is_empty()
     }
 
     /// Takes what happened since the last call.
@@ -506,7 +516,7 @@ impl Logs {
         let entry = NewEntry {
             kind: EntryKind::LogStart,
             level: Durability::Fsync,
-            topic_id: partition.topic_id,
+            topic_id: partition.topic_id.0,
             partition: partition.index,
             leader_epoch: partition.leader_epoch,
             base_offset: offset,
@@ -569,6 +579,13 @@ impl Logs {
         }
     }
 
+    /// After a start: segments below the log start, whose removal was cut off, go in the first turn.
+    pub(crate) fn trim_after_start(&mut self) {
+        for p in self.partitions.iter().flatten().filter(|p| p.segments[0].next_offset <= p.log_start && p.log_start > 0) {
+            self.write_back.trim_later(p.id);
+        }
+    }
+
     /// Says something to the operator.
     pub(super) fn log(actions: &mut Vec<Action>, level: LogLevel, message: String) {
         actions.push(Action::Log { level, message });
@@ -606,4 +623,8 @@ pub(super) fn list_user(users: &mut VecDeque<(u64, Vec<PartitionId>)>, ordinal: 
         }
         _ => users.insert(at, (ordinal, alloc::vec![id])),
     }
+}
+
+fn append_time(partition: &Partition, now_ms: i64) -> i64 {
+    if partition.config.log_append_time { now_ms } else { -1 }
 }

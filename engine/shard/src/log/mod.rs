@@ -11,7 +11,7 @@ pub mod segment;
 pub mod tail;
 pub mod write_back;
 
-pub use crate::journal::Durability;
+pub use crate::config::Durability;
 pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget};
 
 use alloc::vec::Vec;
@@ -131,4 +131,12 @@ pub struct Progress {
     pub lookups: Vec<(ReadId, Result<Option<FoundOffset>, ErrorCode>)>,
     /// Partitions that were removed.
     pub gone: Vec<PartitionId>,
+}
+
+impl Progress {
+    /// Whether nothing happened.
+    pub fn is_empty(&self) -> bool {
+        let nothing_read = self.reads.is_empty() && self.lookups.is_empty();
+        !self.acks && self.advanced.is_empty() && nothing_read && self.gone.is_empty()
+    }
 }

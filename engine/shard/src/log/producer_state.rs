@@ -98,10 +98,10 @@ impl ProducerState {
             return Ok(Verdict::New);
         };
         if batch.producer_epoch < producer.epoch {
-            return Err(ErrorCode::InvalidProducerEpoch);
+            return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
         }
         if batch.producer_epoch > producer.epoch {
-            return if batch.base_sequence == 0 { Ok(Verdict::New) } else { Err(ErrorCode::OutOfOrderSequenceNumber) };
+            return if batch.base_sequence == 0 { Ok(Verdict::New) } else { Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) };
         }
         let repeated = producer
             .batches
@@ -112,9 +112,9 @@ impl ProducerState {
         }
         match producer.batches.back() {
             Some(last) if add_to_sequence(last.last_sequence, 1) == batch.base_sequence => Ok(Verdict::New),
-            Some(_) => Err(ErrorCode::OutOfOrderSequenceNumber),
+            Some(_) => Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER),
             None if batch.base_sequence == 0 => Ok(Verdict::New),
-            None => Err(ErrorCode::OutOfOrderSequenceNumber),
+            None => Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER),
         }
     }
 
@@ -199,8 +199,8 @@ mod tests {
                 other => panic!("batch {i}: {other:?}"),
             }
         }
-        assert_eq!(state.check(batch(0, 10, 10)), Err(ErrorCode::OutOfOrderSequenceNumber));
-        assert_eq!(state.check(batch(0, 80, 10)), Err(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(state.check(batch(0, 10, 10)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        assert_eq!(state.check(batch(0, 80, 10)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
         assert_eq!(state.check(batch(0, 70, 10)), Ok(Verdict::New));
     }
 
@@ -208,8 +208,8 @@ mod tests {
     fn an_older_epoch_is_fenced_and_a_newer_one_starts_at_zero() {
         let mut state = ProducerState::default();
         append(&mut state, batch(3, 0, 1), 0);
-        assert_eq!(state.check(batch(2, 1, 1)), Err(ErrorCode::InvalidProducerEpoch));
-        assert_eq!(state.check(batch(4, 1, 1)), Err(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(state.check(batch(2, 1, 1)), Err(ErrorCode::INVALID_PRODUCER_EPOCH));
+        assert_eq!(state.check(batch(4, 1, 1)), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
         append(&mut state, batch(4, 0, 1), 1);
         assert_eq!(state.check(batch(4, 1, 1)), Ok(Verdict::New));
     }

@@ -8,12 +8,13 @@
 //! Fault model: a full disk delays a job and keeps everything; any other error ends the process, since what the device
 //! then holds is unknown.
 
-use super::checkpoint::{self, Checkpoint, PartitionCheckpoint, Stored};
+use super::checkpoint::{self, Checkpoint, PartitionCheckpoint};
 use super::index::{OFFSET_ENTRY_BYTES, SegmentIndex, TIME_ENTRY_BYTES, encode_offsets, encode_times};
 use super::logs::{Logs, list_user};
 use super::partition::{Partition, WriteBackPlan};
 use super::segment::{self, Segment};
 use super::{Durability, Flushed, PartitionId};
+use crate::copies::Copy;
 use crate::ids::Ids;
 use crate::io::{Action, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step};
 use crate::journal::{EntryKind, NewEntry};
@@ -207,7 +208,7 @@ impl Logs {
         }
         self.write_back.retry_at_us = None;
         if self.write_back.pass == Pass::Idle && self.pass_is_due() {
-            self.begin_pass();
+            self.begin_pass(actions);
         }
         if let Pass::Flushing { .. } = self.write_back.pass {
             self.flush_queue(actions);
@@ -224,16 +225,16 @@ impl Logs {
         match self.write_back.stop {
             Stop::Running => {
                 let used = self.journal.files_in_use();
-                let half_full = used >= 2 && used * 2 > self.journal.files_max();
+                let half_full = used >= 2 && used * 2 > self.journal.geometry().files_max;
                 half_full || self.dirty_bytes > self.write_back.dirty_trigger
             }
             _ => false,
         }
     }
 
-    fn begin_pass(&mut self) {
-        let target = self.journal.newest_ordinal();
-        self.journal.request_sync();
+    fn begin_pass(&mut self, actions: &mut Vec<Action>) {
+        let target = self.journal.newest_ordinal().unwrap_or(0);
+        self.journal.request_sync(&mut self.ids, actions);
         let mut seen = BTreeSet::new();
         let queue = &mut self.write_back.queue;
         queue.clear();
@@ -260,7 +261,7 @@ impl Logs {
                     self.begin_write_back(id, plan, actions);
                 }
                 _ if !needed => {}
-                _ if carried_bytes + tail_bytes <= self.journal.file_len() / 4 => {
+                _ if carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4 => {
                     carried_bytes += tail_bytes;
                     carried_sequence = carried_sequence.max(self.carry(id, target));
                 }
@@ -291,7 +292,7 @@ impl Logs {
             let entry = NewEntry {
                 kind: EntryKind::CarriedRecords,
                 level: Durability::Fsync,
-                topic_id: p.topic_id,
+                topic_id: p.topic_id.0,
                 partition: p.index,
                 leader_epoch: batch.leader_epoch,
                 base_offset: batch.base_offset,
@@ -467,7 +468,8 @@ impl Logs {
         self.dirty_bytes = self.dirty_bytes - dirty + p.dirty_bytes();
         if let Pass::Flushing { target, .. } = self.write_back.pass {
             let old = p.oldest_needed_ordinal().is_some_and(|ordinal| ordinal < target);
-            if old || self.dirty_bytes > self.limits.tail_bytes as u64 / 8 {
+            let stopping = self.write_back.stop != Stop::Running;
+            if old || stopping || self.dirty_bytes > self.limits.tail_bytes as u64 / 8 {
                 self.write_back.queue.push_back(id);
             }
         }
@@ -494,29 +496,16 @@ impl Logs {
         let first_ordinal = self.first_needed_ordinal().min(target);
         let generation = self.write_back.generation + 1;
         let partitions = self.iter().filter_map(PartitionCheckpoint::of).collect();
-        let stored = Stored {
-            generation,
-            first_ordinal,
-            incarnation: self.write_back.incarnation,
-            checkpoint: Checkpoint { metadata_offset: self.metadata_offset, partitions },
-        };
-        let data = vec![checkpoint::encode(&stored, self.block).freeze()];
-        let file = self.ids.file();
-        let path = checkpoint::path(&self.write_back.folder, generation);
-        let steps = vec![
-            Step::Open { file, path, mode: OpenMode::WRITE },
-            Step::SyncDir { path: self.write_back.folder.clone() },
-            Step::Write { file, offset: 0, data, durable: false },
-            Step::Sync { file },
-            Step::Close { file },
-        ];
+        let content = Checkpoint { metadata_offset: self.metadata_offset, partitions }.to_bytes();
+        let copy = Copy { generation, first_ordinal, incarnation: self.write_back.incarnation, content };
+        let steps = checkpoint::KIND.write(&self.write_back.folder, &copy, self.block, &mut self.ids);
         self.write_back.pass = Pass::Checkpointing;
         self.write_back.submit(Job::Checkpoint { first_ordinal }, steps, &mut self.ids, actions);
     }
 
     fn first_needed_ordinal(&self) -> u64 {
         let needed = self.iter().filter_map(Partition::oldest_needed_ordinal).min();
-        needed.unwrap_or(u64::MAX).min(self.journal.newest_ordinal())
+        needed.unwrap_or(u64::MAX).min(self.journal.newest_ordinal().unwrap_or(0))
     }
 
     fn checkpoint_written(&mut self, first_ordinal: u64) {
@@ -547,9 +536,9 @@ impl Logs {
         match self.write_back.stop {
             Stop::Running | Stop::Done => {}
             Stop::Draining => {
-                self.journal.request_sync();
-                if self.write_back.pass == Pass::Idle && self.journal.is_quiet() {
-                    self.begin_pass();
+                self.journal.request_sync(&mut self.ids, actions);
+                if self.write_back.pass == Pass::Idle && self.journal.is_idle() {
+                    self.begin_pass(actions);
                     self.write_back.stop = Stop::LastPass;
                     self.flush_queue(actions);
                 }
@@ -564,8 +553,7 @@ impl Logs {
             }
             Stop::Settling => self.settle(now, actions),
             Stop::Closing => {
-                self.journal.close_now(self.metadata_offset, &mut self.ids, actions);
-                if self.journal.is_quiet() && self.journal.is_closed() {
+                if self.journal.close(now.monotonic_us, self.metadata_offset, &mut self.ids, actions) {
                     self.write_back.stop = Stop::Done;
                 }
             }
