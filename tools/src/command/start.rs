@@ -63,6 +63,11 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Start {
+    /// Runs the broker.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        self.configuration().map(drop)
+    }
+
     /// The configuration that file, settings and options make together.
     fn configuration(&self) -> Result<BrokerConfig, Failure> {
         let mut settings = self.set.clone();
@@ -76,10 +81,12 @@ impl Start {
         if let Some(memory) = self.memory {
             option(MEMORY_KEY, memory.to_string());
         }
-        let mut config = config::load(self.config.as_deref(), &settings).map_err(|error| Failure::new(error.to_string()))?;
+        let mut config =
+            config::load(self.config.as_deref(), &settings).map_err(|error| Failure::new(error.to_string()))?;
         if let Some(data_dir) = &self.data_dir {
             let text = data_dir.to_str().filter(|text| !text.is_empty());
-            let text = text.ok_or_else(|| Failure::new("--data-dir is empty or not UTF-8; choose another directory"))?;
+            let text =
+                text.ok_or_else(|| Failure::new("--data-dir is empty or not UTF-8; choose another directory"))?;
             config.data_dir = text.to_owned();
         }
         let unused: Vec<&str> = config.unused().collect();
