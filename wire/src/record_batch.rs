@@ -27,7 +27,9 @@ use core::fmt;
 pub use attributes::{Attributes, TimestampType};
 pub use builder::{BatchBuilder, NewRecord};
 pub use control::{ControlRecord, ControlType, end_transaction_marker};
-pub use patch::{HeaderPatch, patch_in_place, patched_header, patched_prefix, set_base_offset, set_leader_epoch};
+pub use patch::{
+    HeaderPatch, patch_in_place, patched_header, patched_prefix, set_base_offset, set_leader_epoch, set_max_timestamp,
+};
 pub use record::{Headers, Record, Records};
 pub use timestamp_lookup::{find_max_timestamp, find_offset_by_timestamp};
 pub use validate::{BatchRejection, Depth, ProduceRules, RecordError, Validated, validate};

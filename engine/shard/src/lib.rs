@@ -15,3 +15,4 @@ pub mod io;
 pub mod journal;
 pub mod log;
 pub mod metadata;
+pub mod superblock;

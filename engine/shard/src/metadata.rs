@@ -149,6 +149,11 @@ impl Metadata {
         core::mem::take(&mut self.applied)
     }
 
+    /// Whether [`Self::take_applied`] has something.
+    pub fn has_applied(&self) -> bool {
+        !self.applied.is_empty()
+    }
+
     /// Moves everything one step on: part of every end of turn, and after every completion.
     pub fn turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
         loop {

@@ -30,11 +30,17 @@ pub fn set_leader_epoch(batch: &mut [u8], leader_epoch: i32) {
     batch[LEADER_EPOCH_AT..PREFIX_LEN].copy_from_slice(&leader_epoch.to_be_bytes());
 }
 
+/// Writes another timestamp type and max timestamp (ms since 1970) into `batch`, which is exactly one batch, and the CRC
+/// that fits.
+pub fn set_max_timestamp(batch: &mut [u8], timestamp_type: TimestampType, max_timestamp: i64) {
+    let (header, payload) = batch.split_first_chunk_mut().expect("a batch has a whole header");
+    apply_timestamp(header, payload.len(), timestamp_type, max_timestamp);
+}
+
 /// Changes the header of `batch`, which is exactly one batch, in place.
 pub fn patch_in_place(batch: &mut [u8], patch: &HeaderPatch) {
-    let payload_len = batch.len().checked_sub(HEADER_LEN).expect("a batch has a whole header");
-    let header = batch.first_chunk_mut().expect("a batch has a whole header");
-    apply(header, payload_len, patch);
+    let (header, payload) = batch.split_first_chunk_mut().expect("a batch has a whole header");
+    apply(header, payload.len(), patch);
 }
 
 /// The changed header, for a caller who copies the batch anyway: write this, then the batch's payload.
@@ -55,7 +61,17 @@ pub fn patched_prefix(batch: &RecordBatch<'_>, base_offset: i64, leader_epoch: i
 fn apply(header: &mut [u8; HEADER_LEN], payload_len: usize, patch: &HeaderPatch) {
     set_base_offset(header, patch.base_offset);
     set_leader_epoch(header, patch.leader_epoch);
-    let Some((timestamp_type, max_timestamp)) = patch.timestamp else { return };
+    if let Some((timestamp_type, max_timestamp)) = patch.timestamp {
+        apply_timestamp(header, payload_len, timestamp_type, max_timestamp);
+    }
+}
+
+fn apply_timestamp(
+    header: &mut [u8; HEADER_LEN],
+    payload_len: usize,
+    timestamp_type: TimestampType,
+    max_timestamp: i64,
+) {
     let old = *header;
     let attributes = super::Attributes(i16::from_be_bytes(super::field(header, ATTRIBUTES_AT)));
     let attributes = attributes.with_timestamp_type(timestamp_type);

@@ -151,6 +151,13 @@ fn patches_change_what_they_say_and_keep_the_crc_valid() {
         patch_in_place(&mut in_place, &patch);
         let copied = [&patched_header(&batch, &patch)[..], batch.payload()].concat();
         assert_eq!(in_place, copied);
+        let mut step_by_step = original.clone();
+        set_base_offset(&mut step_by_step, patch.base_offset);
+        set_leader_epoch(&mut step_by_step, patch.leader_epoch);
+        if let Some((timestamp_type, max_timestamp)) = timestamp {
+            set_max_timestamp(&mut step_by_step, timestamp_type, max_timestamp);
+        }
+        assert_eq!(step_by_step, copied);
         let patched = parse(&in_place);
         assert!(patched.has_valid_crc());
         assert_eq!((patched.base_offset(), patched.partition_leader_epoch()), (1 << 40, 77));

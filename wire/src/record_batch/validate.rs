@@ -15,7 +15,8 @@ use core::fmt;
 
 use super::walk::{Outline, TimestampSummary, Walk, walk};
 use super::{
-    MAGIC, MalformedBatch, NO_PRODUCER_ID, NO_TIMESTAMP, RecordBatch, RecordFault, RecordsError, TimestampType,
+    CRC_AT, HeaderPatch, MAGIC, MalformedBatch, NO_LEADER_EPOCH, NO_PRODUCER_ID, NO_TIMESTAMP, RecordBatch,
+    RecordFault, RecordsError, TimestampType, patched_header,
 };
 use crate::compression::{Compression, CompressionError};
 use crate::error_code::ErrorCode;
@@ -83,7 +84,7 @@ impl Default for ProduceRules {
 pub struct Validated {
     /// The size of the batch in bytes.
     pub size: usize,
-    /// The stored CRC, which fits. It changes with [`Validated::timestamp_patch`].
+    /// The CRC to store: the producer's, or the one that [`Validated::timestamp_patch`] makes of it.
     pub crc: u32,
     /// How many records there are, at least 1.
     pub record_count: i32,
@@ -176,7 +177,7 @@ pub fn validate<'a>(records: &'a [u8], rules: &ProduceRules) -> Result<(RecordBa
     };
     let validated = Validated {
         size: batch.size(),
-        crc: batch.crc(),
+        crc: timestamp_patch.map_or(batch.crc(), |timestamp| crc_with(&batch, timestamp)),
         record_count: batch.record_count(),
         last_offset_delta: batch.last_offset_delta(),
         max_timestamp,
@@ -190,6 +191,12 @@ pub fn validate<'a>(records: &'a [u8], rules: &ProduceRules) -> Result<(RecordBa
         is_transactional: batch.attributes().is_transactional(),
     };
     Ok((batch, validated))
+}
+
+/// The CRC of the batch with another timestamp type and max timestamp.
+fn crc_with(batch: &RecordBatch<'_>, timestamp: (TimestampType, i64)) -> u32 {
+    let patch = HeaderPatch { base_offset: 0, leader_epoch: NO_LEADER_EPOCH, timestamp: Some(timestamp) };
+    u32::from_be_bytes(super::field(&patched_header(batch, &patch), CRC_AT))
 }
 
 fn only_batch(records: &[u8], produce_version: i16) -> Result<RecordBatch<'_>, BatchRejection> {

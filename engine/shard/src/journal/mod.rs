@@ -15,10 +15,15 @@
 
 mod commit;
 pub mod format;
+pub mod inspect;
+mod reader;
 mod ring;
+pub mod scan;
+mod start;
 pub mod writer;
 
 pub use format::{Durability, EntryHeader, EntryKind, JournalKind};
+pub use scan::{Damage, Files, Found, OpenError, Recovered};
 pub use writer::{Journal, NewEntry, Placed};
 
 use alloc::format;

@@ -10,7 +10,7 @@ use super::producer_state::{ProducerBatch, Verdict};
 use super::reads::Reads;
 use super::write_back::WriteBack;
 use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, ReadId, Reached};
-use crate::config::{TimestampType, TopicConfig};
+use crate::config::TopicConfig;
 use crate::ids::Ids;
 use crate::io::{Action, IoError, LogLevel, Now, OpId};
 use crate::journal::{EntryKind, Journal, NewEntry};
@@ -177,7 +177,7 @@ impl Logs {
         self.partitions[id.0 as usize].as_deref().expect("ids of removed partitions are not used")
     }
 
-    pub(super) fn partition_mut(&mut self, id: PartitionId) -> &mut Partition {
+    pub(crate) fn partition_mut(&mut self, id: PartitionId) -> &mut Partition {
         self.partitions[id.0 as usize].as_deref_mut().expect("ids of removed partitions are not used")
     }
 
@@ -442,6 +442,10 @@ impl Logs {
         self.journal.close_if_idle(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
         self.note_reached(now, actions);
         self.evict();
+        while let Some(id) = self.reads.next_waiting() {
+            let Some(partition) = self.partitions[id.0 as usize].as_deref() else { break };
+            self.reads.start_waiting(partition, self.block, &mut self.ids, actions);
+        }
     }
 
     /// Moves everything that waited for the journal.
@@ -460,6 +464,16 @@ impl Logs {
             self.advance(id);
         }
         self.apply_log_starts(now, actions);
+    }
+
+    /// Where this shard's identifiers come from.
+    pub(crate) fn ids_mut(&mut self) -> &mut Ids {
+        &mut self.ids
+    }
+
+    /// Whether [`Self::take_progress`] has something to tell.
+    pub fn has_progress(&self) -> bool {
+        !self.progress.is_empty()
     }
 
     /// Takes what happened since the last call.
@@ -565,6 +579,13 @@ impl Logs {
         }
     }
 
+    /// After a start: segments below the log start, whose removal was cut off, go in the first turn.
+    pub(crate) fn trim_after_start(&mut self) {
+        for p in self.partitions.iter().flatten().filter(|p| p.segments[0].next_offset <= p.log_start && p.log_start > 0) {
+            self.write_back.trim_later(p.id);
+        }
+    }
+
     /// Says something to the operator.
     pub(super) fn log(actions: &mut Vec<Action>, level: LogLevel, message: String) {
         actions.push(Action::Log { level, message });
@@ -605,5 +626,5 @@ pub(super) fn list_user(users: &mut VecDeque<(u64, Vec<PartitionId>)>, ordinal: 
 }
 
 fn append_time(partition: &Partition, now_ms: i64) -> i64 {
-    if partition.config.timestamp_type == TimestampType::LogAppendTime { now_ms } else { -1 }
+    if partition.config.log_append_time { now_ms } else { -1 }
 }

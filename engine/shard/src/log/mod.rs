@@ -132,3 +132,11 @@ pub struct Progress {
     /// Partitions that were removed.
     pub gone: Vec<PartitionId>,
 }
+
+impl Progress {
+    /// Whether nothing happened.
+    pub fn is_empty(&self) -> bool {
+        let nothing_read = self.reads.is_empty() && self.lookups.is_empty();
+        !self.acks && self.advanced.is_empty() && nothing_read && self.gone.is_empty()
+    }
+}

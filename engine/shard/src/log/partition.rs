@@ -146,7 +146,7 @@ impl Partition {
         } else {
             now_ms.saturating_sub(active.created_ms)
         };
-        let due = size || span || index_full || u64::try_from(age_ms).unwrap_or(0) > config.segment_ms;
+        let due = size || span || index_full || age_ms > config.segment_ms;
         if due {
             self.roll(now_ms);
         }
@@ -162,6 +162,21 @@ impl Partition {
         let base = old.base_offset;
         self.tail.pad(base);
         self.segments.push_back(Segment::new(self.log_end, now_ms));
+    }
+
+    /// Goes on at `offset`, behind a gap that retention left or a loss to which the operator agreed.
+    pub fn restart_at(&mut self, offset: i64, now_ms: i64) {
+        assert!(offset > self.log_end, "a gap lies ahead");
+        self.log_end = offset;
+        if self.active().len > 0 {
+            self.roll(now_ms);
+            return;
+        }
+        let empty = self.segments.pop_back().expect("a partition has a segment");
+        if self.flushed.segment == empty.base_offset {
+            self.flushed = Flushed::begin(offset);
+        }
+        self.segments.push_back(Segment::new(offset, now_ms));
     }
 
     /// Appends a batch at the log end. `place` says where in the journal it went. Returns how many chunks became full.
@@ -322,9 +337,10 @@ impl Partition {
         }
         if complete && all_durable {
             let next = self.segments[self.segment_of(segment) + 1].base_offset;
-            let to = data_end.next_multiple_of(block);
             let len = self.segments[self.segment_of(segment)].len;
-            assert!(data_end == len, "a sealed segment is written to its end");
+            // A segment whose last batch was lost, to which the operator agreed, is cut before what is written of it.
+            assert!(data_end == len || len < from, "a sealed segment is written to its end");
+            let (data_end, to) = (len, data_end.next_multiple_of(block));
             return Some(WriteBackPlan { segment, from, to, seal: Some(data_end), after: Flushed::begin(next) });
         }
         let to = data_end - data_end % block;
@@ -363,10 +379,10 @@ impl Partition {
         let mut target = self.log_start;
         let mut size: u64 = self.segments.iter().map(|s| s.len).sum();
         for segment in self.segments.iter().filter(|s| s.len > 0) {
-            let over_size = self.config.retention_bytes.is_some_and(|most| size - segment.len >= most);
+            let over_size = u64::try_from(self.config.retention_bytes).is_ok_and(|most| size - segment.len >= most);
             let newest_ms = if segment.max_timestamp_ms >= 0 { segment.max_timestamp_ms } else { segment.created_ms };
-            let age_ms = u64::try_from(now_ms.saturating_sub(newest_ms)).unwrap_or(0);
-            let over_age = self.config.retention_ms.is_some_and(|most| age_ms > most);
+            let age_ms = now_ms.saturating_sub(newest_ms);
+            let over_age = self.config.retention_ms >= 0 && age_ms > self.config.retention_ms;
             if !(over_size || over_age) || segment.next_offset > self.high_watermark {
                 break;
             }

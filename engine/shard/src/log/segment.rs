@@ -51,7 +51,7 @@ impl Segment {
 
     /// Takes note of a batch that was appended at the end.
     pub fn append(&mut self, batch: AppendedToSegment, index_interval_bytes: u64) {
-        assert!(batch.base_offset == self.next_offset || self.len == 0, "batches of a segment are contiguous");
+        assert!(batch.base_offset == self.next_offset, "batches of a segment are contiguous");
         if self.len == 0 {
             self.first_timestamp_ms = batch.max_timestamp_ms;
         }

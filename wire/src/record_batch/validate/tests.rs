@@ -234,6 +234,7 @@ fn a_wrong_max_timestamp_is_put_right() {
         let stored = [&patched_header(&batch, &patch)[..], batch.payload()].concat();
         let stored = parse(&stored);
         assert!(stored.has_valid_crc());
+        assert_eq!(stored.crc(), validated.crc);
         assert_eq!((stored.max_timestamp(), stored.base_offset()), (NOW + 2, 5));
     }
 }
