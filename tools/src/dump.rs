@@ -5,8 +5,10 @@
 
 mod copies;
 mod index;
+mod journal;
 mod report;
 mod segment;
+mod superblock;
 mod surroundings;
 mod text;
 
@@ -44,6 +46,8 @@ enum FileKind {
     TimeIndex,
     EpochCheckpoint,
     PartitionMetadata,
+    Superblock,
+    Journal,
     Checkpoint,
     Snapshot,
 }
@@ -65,6 +69,8 @@ pub(crate) fn dump(path: &Path, options: Options, report: &mut Report<'_>) -> Re
         FileKind::TimeIndex => index::dump_times(path, &file, len, options, report),
         FileKind::EpochCheckpoint => text::dump_epochs(&file, len, report),
         FileKind::PartitionMetadata => text::dump_metadata(&file, len, report),
+        FileKind::Superblock => superblock::dump(&file, len, report),
+        FileKind::Journal => journal::dump(path, &file, len, options, report),
         FileKind::Checkpoint => copies::dump_checkpoint(&file, len, options, report),
         FileKind::Snapshot => copies::dump_snapshot(&file, len, options, report),
     }
@@ -73,6 +79,8 @@ pub(crate) fn dump(path: &Path, options: Options, report: &mut Report<'_>) -> Re
 /// What a file is: by its first bytes where they tell, otherwise by its name.
 fn recognise(path: &Path, start: &[u8]) -> Option<FileKind> {
     match start {
+        b"CLSB" => return Some(FileKind::Superblock),
+        b"CLJF" => return Some(FileKind::Journal),
         b"CLCP" => return Some(FileKind::Checkpoint),
         b"CLMS" => return Some(FileKind::Snapshot),
         _ => {}
@@ -81,11 +89,13 @@ fn recognise(path: &Path, start: &[u8]) -> Option<FileKind> {
     match (name, path.extension().and_then(|extension| extension.to_str())) {
         ("leader-epoch-checkpoint", _) => Some(FileKind::EpochCheckpoint),
         ("partition.metadata", _) => Some(FileKind::PartitionMetadata),
+        ("superblock-a" | "superblock-b", _) => Some(FileKind::Superblock),
         ("checkpoint-a" | "checkpoint-b", _) => Some(FileKind::Checkpoint),
         ("snapshot-a" | "snapshot-b", _) => Some(FileKind::Snapshot),
         (_, Some("log")) => Some(FileKind::Segment),
         (_, Some("index")) => Some(FileKind::OffsetIndex),
         (_, Some("timeindex")) => Some(FileKind::TimeIndex),
+        _ if name.starts_with("journal-") => Some(FileKind::Journal),
         _ => None,
     }
 }
@@ -97,7 +107,8 @@ mod tests {
     #[test]
     fn files_are_recognised_by_their_first_bytes_and_otherwise_by_their_names() {
         let kind = |name: &str, start: &[u8]| recognise(Path::new(name), start);
-        assert_eq!(kind("saved", b"CLCP"), Some(FileKind::Checkpoint));
+        assert_eq!(kind("saved", b"CLJF"), Some(FileKind::Journal));
+        assert_eq!(kind("shard-0/journal-0003", b"\0\0\0\0"), Some(FileKind::Journal));
         assert_eq!(kind("topics/a-0/00000000000000000000.log", b"\0\0\0\0"), Some(FileKind::Segment));
         assert_eq!(kind("00000000000000000000.timeindex", b""), Some(FileKind::TimeIndex));
         assert_eq!(kind("leader-epoch-checkpoint", b"0\n1\n"), Some(FileKind::EpochCheckpoint));

@@ -211,7 +211,8 @@ fn show(batch: &RecordBatch<'_>, position: u64, options: Options, report: &mut R
     ))
 }
 
-fn show_records(
+/// Shows the records of a batch that begins at `position` of the file.
+pub(super) fn show_records(
     batch: &RecordBatch<'_>,
     position: u64,
     options: Options,
