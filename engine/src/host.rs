@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 
 use corelog_shard::io::{Action, Event, LogLevel, Now};
 
-use crate::net::connections::{ConnectionCounts, ConnectionLimits, Connections, Happened};
+pub use crate::net::connections::{ConnectionCounts, ConnectionLimits};
+use crate::net::connections::{Connections, Happened};
 use crate::net::listener::{Accepted, Acceptor, Listener};
 use crate::runtime::clock;
 use crate::runtime::executor::{self, Doorbell};
@@ -29,6 +30,8 @@ pub const EXIT_FATAL: i32 = 70;
 const SLOW_TURN_US: u64 = 1_000;
 /// How long the last answers may take when the shard has stopped, in microseconds.
 const LAST_ANSWERS_US: u64 = 5_000_000;
+/// How often the shard is told how much space is free, in microseconds.
+const FREE_SPACE_US: u64 = 1_000_000;
 /// Descriptors that connections leave to files, at least; a quarter of all where that is less.
 const DESCRIPTORS_FOR_FILES: u64 = 2048;
 
@@ -76,7 +79,9 @@ impl HostConfig {
     /// The host's own memory at most, in bytes, without what the shard holds: receive buffers, requests above 16 KiB,
     /// and unfinished smaller ones.
     pub fn memory_bytes_max(&self) -> usize {
-        usize::from(self.receive_buffers) * CHUNK_BYTES + self.frame_memory_bytes + self.connections.unfinished_bytes_max
+        usize::from(self.receive_buffers) * CHUNK_BYTES
+            + self.frame_memory_bytes
+            + self.connections.unfinished_bytes_max
     }
 }
 
@@ -166,11 +171,19 @@ struct Host<D> {
     completions: Vec<Completion>,
     now: Now,
     state: State,
+    /// When the shard is told again how much space is free.
+    free_space_at_us: u64,
     counts: Counts,
 }
 
 impl<D: Decide> Host<D> {
-    fn new(config: &HostConfig, listener: Listener, files: DiskFiles, decide: D, stop: Stop) -> Result<Self, HostError> {
+    fn new(
+        config: &HostConfig,
+        listener: Listener,
+        files: DiskFiles,
+        decide: D,
+        stop: Stop,
+    ) -> Result<Self, HostError> {
         let setting_up = |what| move |error| HostError { what, error };
         let ring = Ring::new(config.features, config.receive_buffers).map_err(setting_up("cannot set up io_uring"))?;
         let event = ring.event().try_clone().map_err(setting_up("cannot copy a descriptor"))?;
@@ -198,6 +211,7 @@ impl<D: Decide> Host<D> {
             completions: Vec::new(),
             now: clock::now(),
             state: State::Running,
+            free_space_at_us: 0,
             counts: Counts::default(),
         })
     }
@@ -250,6 +264,9 @@ impl<D: Decide> Host<D> {
         let now_us = self.now.monotonic_us;
         self.acceptor.start(&mut self.ring, now_us);
         self.connections.sweep(&mut self.ring, now_us);
+        if now_us >= self.free_space_at_us {
+            self.tell_free_space();
+        }
         self.tell_what_happened();
         if self.is_deciding() && self.decide.next_deadline_us().is_some_and(|at| at <= now_us) {
             self.tell(Event::Tick);
@@ -315,6 +332,14 @@ impl<D: Decide> Host<D> {
         }
     }
 
+    fn tell_free_space(&mut self) {
+        self.free_space_at_us = self.now.monotonic_us + FREE_SPACE_US;
+        match self.files.free_bytes() {
+            Ok(bytes) => self.tell(Event::FreeSpace { bytes }),
+            Err(errno) => tracing::warn!("cannot ask for the free space of the data directory: {}", errno.desc()),
+        }
+    }
+
     fn is_deciding(&self) -> bool {
         matches!(self.state, State::Running | State::Stopping)
     }
@@ -368,8 +393,11 @@ impl<D: Decide> Host<D> {
     async fn sleep(&mut self) -> Result<bool, HostError> {
         let failed = |error| HostError { what: "the ring failed", error };
         let last = if let State::LastAnswers { until_us } = self.state { Some(until_us) } else { None };
-        let decided = if self.is_deciding() { self.decide.next_deadline_us() } else { None };
-        let deadlines = [decided, last, self.connections.next_deadline_us(), self.acceptor.next_deadline_us()];
+        let (decided, space) = match self.is_deciding() {
+            true => (self.decide.next_deadline_us(), Some(self.free_space_at_us)),
+            false => (None, None),
+        };
+        let deadlines = [decided, space, last, self.connections.next_deadline_us(), self.acceptor.next_deadline_us()];
         if let Some(at_us) = deadlines.into_iter().flatten().min() {
             if at_us <= clock::monotonic_us() {
                 return Ok(false);

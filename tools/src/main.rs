@@ -44,6 +44,8 @@ struct Cli {
 enum Command {
     /// Runs a broker until SIGTERM or SIGINT
     Start(command::start::Start),
+    /// Says whether this machine can run a broker, and what to do about what is missing
+    Check(command::check::Check),
     /// Shows what is in files of a data directory, and what is corrupt where
     Dump(command::dump::Dump),
 }
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = log_to_stderr(cli.log.as_deref()).and_then(|()| match cli.command {
         Command::Start(start) => start.run(),
+        Command::Check(check) => check.run(),
         Command::Dump(dump) => dump.run(),
     });
     match done {

@@ -1,4 +1,5 @@
 //! `corelog dump` on files that are whole, and on the same files with something wrong in them.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is a failure with a place")]
 
 use bytes::Bytes;
 use corelog_shard::copies::Copy;

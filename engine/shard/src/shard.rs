@@ -259,11 +259,22 @@ pub(crate) fn create_partitions(logs: &mut Logs, topic: &TopicImage, node: Broke
     }
 }
 
-/// Why a broker cannot start, in words that name the cure.
+/// Why a broker cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartError {
     /// What is wrong, where, and what to do.
     pub message: String,
-    /// Another process has the data directory: trying again may help.
-    pub is_locked: bool,
+    /// What kind of refusal it is.
+    pub kind: StartErrorKind,
+}
+
+/// What a caller may do about a refused start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartErrorKind {
+    /// The operator has to act.
+    Refused,
+    /// Another process has the data directory, or its last writes are under way: trying again for a while may help.
+    Locked,
+    /// Acknowledged data is damaged; accepting the loss lets the start go on.
+    Damaged,
 }

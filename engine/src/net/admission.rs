@@ -130,7 +130,9 @@ mod tests {
         let mut admission = Admission::new(FrameMemory::new(4 * MIB, 2 * MIB));
         let need = Need { step: MIB, whole: MIB };
         let held = [admission.ask(0, need).unwrap(), admission.ask(1, need).unwrap()];
-        assert!(admission.ask(2, need).is_none() && admission.ask(3, need).is_none() && admission.ask(4, need).is_none());
+        assert!(
+            admission.ask(2, need).is_none() && admission.ask(3, need).is_none() && admission.ask(4, need).is_none()
+        );
         assert_eq!(admission.serve(|_| need).map(|(place, _)| place), Some(2), "on the lane, given back at once");
         drop(held);
         assert!(admission.ask(5, need).is_none(), "others wait before it");
@@ -153,8 +155,8 @@ mod tests {
         let mut admission = Admission::new(FrameMemory::new(64 * MIB, 20 * MIB));
         let whole = 20 * MIB;
         let mut held: Vec<Option<FrameBuffer>> = Vec::new();
-        let mut have = vec![0; 12];
-        let mut waiting = vec![false; 12];
+        let mut have = [0; 12];
+        let mut waiting = [false; 12];
         held.resize_with(12, || None);
         let mut done = 0;
         for _round in 0..1000 {

@@ -87,7 +87,9 @@ enum Phase {
     /// What is queued goes out, nothing comes in.
     Flushing,
     /// Everything is sent and the client was told; its last bytes are thrown away until it closes too.
-    Lingering { discarded: usize },
+    Lingering {
+        discarded: usize,
+    },
     /// The socket is shut down; the last completions are on their way.
     Ended,
 }
@@ -447,7 +449,13 @@ impl Connection {
 
     /// Looks at what has taken longer than it may. Reads and writes with the kernel are cancelled to see how far they
     /// got; their completions decide.
-    pub(crate) fn check(&mut self, input_max_us: u64, output_max_us: u64, linger_us: u64, io: &mut Io<'_>) -> Result<(), End> {
+    pub(crate) fn check(
+        &mut self,
+        input_max_us: u64,
+        output_max_us: u64,
+        linger_us: u64,
+        io: &mut Io<'_>,
+    ) -> Result<(), End> {
         let now_us = io.now_us;
         let late = |since: u64, max: u64| now_us.saturating_sub(since) > max;
         match self.phase {

@@ -313,7 +313,8 @@ impl Connections {
     /// Makes sure that slow connections are looked for.
     fn watch(&mut self, now_us: u64) {
         if self.sweep_at_us.is_none() {
-            let soonest = self.limits.input_stall_pressed_us.min(self.limits.output_stall_us).min(self.limits.linger_us);
+            let soonest =
+                self.limits.input_stall_pressed_us.min(self.limits.output_stall_us).min(self.limits.linger_us);
             self.sweep_at_us = Some(now_us + SWEEP_US.min(soonest));
         }
     }

@@ -35,7 +35,10 @@ impl fmt::Display for ListenError {
         let Self { address, error } = self;
         match error.kind() {
             io::ErrorKind::AddrInUse => {
-                write!(f, "cannot listen on {address}: another process does (is another broker running?); stop it or use another port")
+                write!(
+                    f,
+                    "cannot listen on {address}: another process does (is another broker running?); stop it or use another port"
+                )
             }
             io::ErrorKind::AddrNotAvailable => {
                 write!(f, "cannot listen on {address}: this machine does not have that address")

@@ -75,7 +75,7 @@ impl DirectDisk {
                     nix::fcntl::openat(directory, name.as_c_str(), flags, Mode::from_bits_retain(FILE_MODE))?;
                 self.files.opened(*file, path, *mode, descriptor)?;
             }
-            Step::Close { file } => drop(self.files.open.remove(file).ok_or(Errno::EBADF)?),
+            Step::Close { file } => drop(self.files.open.remove(file)),
             Step::Write { file, offset, data, durable } => {
                 let open = self.files.get(*file)?;
                 write(&open.descriptor, *offset, data, *durable, open.direct, self.files.block)?;
@@ -214,14 +214,7 @@ fn unless(forgiven: Errno, outcome: Result<(), Errno>) -> Result<(), Errno> {
 }
 
 /// Writes the pieces one call each; short writes are continued.
-fn write(
-    file: &OwnedFd,
-    offset: u64,
-    data: &[Bytes],
-    durable: bool,
-    direct: bool,
-    block: usize,
-) -> Result<(), Errno> {
+fn write(file: &OwnedFd, offset: u64, data: &[Bytes], durable: bool, direct: bool, block: usize) -> Result<(), Errno> {
     let flags = if durable { libc::RWF_DSYNC } else { 0 };
     let mut at = offset;
     for piece in data {
@@ -254,9 +247,8 @@ fn read(file: &OwnedFd, offset: u64, len: usize, direct: bool, block: usize) -> 
         let (done, rest) = (buffer.len(), len - buffer.len());
         let into = buffer.spare_mut().as_mut_ptr();
         // SAFETY: The descriptor is open; `rest` bytes of the buffer's spare part are writable, since it holds `len`.
-        let got = Errno::result(unsafe {
-            libc::pread(file.as_raw_fd(), into.cast(), rest, signed(offset + done as u64)?)
-        });
+        let got =
+            Errno::result(unsafe { libc::pread(file.as_raw_fd(), into.cast(), rest, signed(offset + done as u64)?) });
         match got {
             Ok(got) => {
                 // SAFETY: The kernel has written `got` bytes behind those that were there.

@@ -115,6 +115,12 @@ impl FileOps {
         self.finished.pop_front()
     }
 
+    /// Bytes that the file system has left for this user.
+    pub(crate) fn free_bytes(&self) -> Result<u64, Errno> {
+        let space = nix::sys::statvfs::fstatvfs(&self.files.directory)?;
+        Ok(space.blocks_available() as u64 * space.fragment_size() as u64)
+    }
+
     /// How many chains have ended and were not taken.
     pub(crate) fn finished(&self) -> usize {
         self.finished.len()
@@ -124,8 +130,7 @@ impl FileOps {
     pub(crate) fn start(&mut self, ring: &mut Ring, op: OpId, steps: Vec<Step>) {
         let mut steps = steps.into_iter();
         let step = steps.next().expect("a chain is never empty");
-        let place =
-            self.chains.insert(Chain { op, steps, step, index: 0, reads: Vec::new(), call: Call::Plain });
+        let place = self.chains.insert(Chain { op, steps, step, index: 0, reads: Vec::new(), call: Call::Plain });
         self.run(ring, place);
     }
 
@@ -220,7 +225,13 @@ impl DiskFiles {
     }
 
     /// Enters a file that was opened, after taking the lock that its mode asks for.
-    pub(crate) fn opened(&mut self, file: FileId, path: &str, mode: OpenMode, descriptor: OwnedFd) -> Result<(), Errno> {
+    pub(crate) fn opened(
+        &mut self,
+        file: FileId,
+        path: &str,
+        mode: OpenMode,
+        descriptor: OwnedFd,
+    ) -> Result<(), Errno> {
         if mode.lock {
             lock(&descriptor)?;
         }
@@ -257,6 +268,7 @@ pub(crate) fn counted(done: usize, direct: bool, block: usize) -> usize {
 fn begin(files: &DiskFiles, step: &Step, truncate_on_ring: bool) -> Result<Option<Call>, Errno> {
     let call = match step {
         Step::Open { path, .. } => Call::Open(inside(path)?),
+        Step::Close { file } if !files.open.contains_key(file) => return Ok(None),
         Step::Close { .. } | Step::Sync { .. } | Step::Allocate { .. } => Call::Plain,
         Step::Write { data, .. } if data.iter().all(Bytes::is_empty) => return Ok(None),
         Step::Write { .. } => Call::Write { done: 0, pieces: Vec::new() },

@@ -103,7 +103,8 @@ impl FrameMemory {
     pub(crate) fn lend(&self, capacity: usize) -> Option<FrameBuffer> {
         let class = class_of(capacity);
         let size = class.map_or(capacity.next_multiple_of(corelog_wire::buffer::ALIGN), class_bytes);
-        let share = if size <= ORDINARY_BYTES.max(class_bytes_above(ORDINARY_BYTES)) { Share::Ordinary } else { Share::Large };
+        let share =
+            if size <= ORDINARY_BYTES.max(class_bytes_above(ORDINARY_BYTES)) { Share::Ordinary } else { Share::Large };
         let mut shelf = lock(&self.shared);
         let lent = shelf.ordinary + shelf.large;
         if lent + size > self.limit || (share == Share::Large && shelf.large + size > self.limit / 2) {
@@ -127,7 +128,11 @@ impl FrameMemory {
 
     /// As [`FrameMemory::lend`], from the lane, if nobody has it. For the frame that has waited longest.
     pub(crate) fn lend_lane(&self, capacity: usize) -> Option<FrameBuffer> {
-        assert!(capacity <= self.lane_bytes, "a frame of {capacity} bytes was let in, the lane has {}", self.lane_bytes);
+        assert!(
+            capacity <= self.lane_bytes,
+            "a frame of {capacity} bytes was let in, the lane has {}",
+            self.lane_bytes
+        );
         let mut shelf = lock(&self.shared);
         if shelf.lane_lent {
             return None;

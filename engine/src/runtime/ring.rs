@@ -329,7 +329,9 @@ impl Ring {
             // It fails when there is nothing left to cancel.
             let _ = self.uring.submitter().register_sync_cancel(Some(Timespec::new()), CancelBuilder::any().all());
             self.wake_at(super::clock::monotonic_us() + 10_000);
-            if self.submit().is_err() || self.uring.submit_and_wait(1).is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
+            if self.submit().is_err()
+                || self.uring.submit_and_wait(1).is_err_and(|e| e.kind() != io::ErrorKind::Interrupted)
+            {
                 return None;
             }
             self.drain(&mut dropped);
@@ -367,13 +369,19 @@ fn set_up(deferred_work: bool) -> io::Result<(IoUring, bool)> {
             Err(_) => {}
         }
     }
-    let uring =
-        IoUring::builder().dontfork().setup_cqsize(COMPLETIONS).setup_submit_all().setup_coop_taskrun().build(SUBMISSIONS)?;
+    let uring = IoUring::builder()
+        .dontfork()
+        .setup_cqsize(COMPLETIONS)
+        .setup_submit_all()
+        .setup_coop_taskrun()
+        .build(SUBMISSIONS)?;
     Ok((uring, false))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -438,12 +446,11 @@ mod tests {
     fn the_eventfd_speaks_only_to_a_sleeper() {
         for wanted in [Features::NEWEST, Features::OLDEST] {
             let mut ring = Ring::new(wanted, 4).unwrap();
-            let watched = EventFd::new().unwrap();
+            // Not an eventfd: one that is written while another wakes its readers is written later.
+            let (watched, mut writer) = std::os::unix::net::UnixStream::pair().unwrap();
             let readable = |ring: &Ring| {
-                let mut poll = [nix::poll::PollFd::new(
-                    std::os::fd::AsFd::as_fd(ring.event()),
-                    nix::poll::PollFlags::POLLIN,
-                )];
+                let mut poll =
+                    [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(ring.event()), nix::poll::PollFlags::POLLIN)];
                 nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO).unwrap() == 1
             };
             // SAFETY: The entry holds no address.
@@ -454,7 +461,7 @@ mod tests {
             ring.drain(&mut Vec::new());
             ring.poll_readable(watched.as_raw_fd(), Token::File(2));
             assert!(ring.prepare_to_sleep().unwrap());
-            watched.write(1).unwrap();
+            writer.write_all(b"x").unwrap();
             assert!(readable(&ring), "asleep: the completion rings");
             ring.woken();
             let completions = wait(&mut ring);

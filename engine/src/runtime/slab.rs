@@ -75,12 +75,10 @@ mod tests {
         assert_eq!((slab.len(), slab.get(1), slab.get(2)), (2, None, Some(&'c')));
         assert_eq!(slab.next_key(), 1);
         assert_eq!((slab.insert('d'), slab.insert('e')), (1, 3));
-        assert_eq!(slab.iter_mut().map(|(key, value)| (key, *value)).collect::<Vec<_>>(), [
-            (0, 'a'),
-            (1, 'd'),
-            (2, 'c'),
-            (3, 'e')
-        ]);
+        assert_eq!(
+            slab.iter_mut().map(|(key, value)| (key, *value)).collect::<Vec<_>>(),
+            [(0, 'a'), (1, 'd'), (2, 'c'), (3, 'e')]
+        );
         assert_eq!(slab.end(), 4);
     }
 }

@@ -96,6 +96,7 @@ pub(crate) struct SendBatch {
 
 /// Batches that no socket uses at the moment.
 #[derive(Default)]
+#[expect(clippy::vec_box, reason = "the kernel reads a header where it is: it may not move")]
 pub(crate) struct SendBatches(Vec<Box<SendBatch>>);
 
 impl SendBatches {

@@ -39,7 +39,9 @@ impl Check {
         }
         match findings.iter().filter(|finding| !finding.ok).count() {
             0 => Ok(()),
-            missing => Err(Failure::new(format!("{missing} of {} checks failed; see above for the cure", findings.len()))),
+            missing => {
+                Err(Failure::new(format!("{missing} of {} checks failed; see above for the cure", findings.len())))
+            }
         }
     }
 }

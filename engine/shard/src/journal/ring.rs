@@ -84,9 +84,9 @@ impl Ring {
         }
     }
 
-    /// How many files exist or are being prepared: each number below it.
+    /// How many files there are for sure, whatever happens: each number below it.
     pub(super) fn slots(&self) -> u32 {
-        self.slots.len() as u32
+        self.slots.iter().take_while(|slot| matches!(slot, Slot::Ready(_))).count() as u32
     }
 
     /// How many files can be begun at once.
