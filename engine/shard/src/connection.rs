@@ -118,6 +118,11 @@ impl Connection {
         !core::mem::replace(&mut self.queued, true)
     }
 
+    /// Whether it stands in a queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
     /// It left the queue.
     pub(crate) fn dequeue(&mut self) {
         self.queued = false;

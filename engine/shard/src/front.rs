@@ -131,10 +131,13 @@ impl Front {
 
     /// A connection is gone, with everything it asked for.
     pub fn connection_closed(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
-        let _ = cx;
         self.forget_requests(id);
-        self.connections.remove(&id);
-        // Its entries in the queues are recognised as stale when their turn comes.
+        let Some(connection) = self.connections.remove(&id) else { return };
+        if connection.is_queued() {
+            self.ready.retain(|queued| *queued != id);
+            self.wait_for_room.retain(|queued| *queued != id);
+        }
+        self.serve_who_waits_for_memory(cx);
     }
 
     /// A whole request frame arrived.
@@ -522,6 +525,7 @@ impl Front {
     }
 
     fn forget_requests(&mut self, id: ConnectionId) {
+        self.wait_for_memory.retain(|request| request.connection != id);
         while let Some(parked) = self.purgatory.take_any_of(id) {
             if let Parked::Fetch(pending) = parked {
                 self.read_bytes -= pending.held_bytes();

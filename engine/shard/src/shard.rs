@@ -71,6 +71,11 @@ impl Shard {
         &self.metadata
     }
 
+    #[cfg(test)]
+    pub(crate) fn stop_state(&mut self) -> String {
+        alloc::format!("{:?} front {} logs {} meta {}", self.stop, self.front.is_idle(), self.logs.is_stopped(), self.metadata.is_quiet())
+    }
+
     /// The parts, for tests of how they work together.
     #[cfg(test)]
     pub(crate) fn parts(&mut self) -> (&mut Front, &mut Logs, &mut Metadata, &mut BrokerConfig) {
@@ -117,7 +122,7 @@ impl Shard {
             }
             self.with_front(now, actions, Front::end_of_turn);
             self.logs.end_of_turn(now, actions);
-            if !self.logs.has_progress() && !self.metadata.has_applied() {
+            if !self.logs.has_progress() && !self.metadata.has_applied() && !self.metadata.has_proposed() {
                 self.has_more = false;
                 break;
             }

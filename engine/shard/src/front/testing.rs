@@ -64,6 +64,11 @@ impl Host {
         Self::start(MemoryDisk::default(), config)
     }
 
+    /// A metadata log that holds what [`Self::overload_metadata`] proposes.
+    pub(crate) fn with_large_metadata() -> Self {
+        Self::with(|config| config.set("corelog.metadata.journal.file.bytes", "8388608").unwrap())
+    }
+
     fn start(mut disk: MemoryDisk, config: BrokerConfig) -> Self {
         let now = Now { monotonic_us: 1_000_000, wall_ms: 1_700_000_000_000 };
         let options = StartOptions {
@@ -96,7 +101,19 @@ impl Host {
     pub(crate) fn restart(&mut self) {
         self.event(Event::Stop);
         self.commit();
-        assert!(self.stopped, "a stop comes to its end");
+        for _ in 0..100 {
+            // A stop waits for times too.
+            let Some(at_us) = self.shard.next_deadline_us().filter(|_| !self.stopped) else { break };
+            self.now.monotonic_us = self.now.monotonic_us.max(at_us);
+            self.turn();
+            self.commit();
+        }
+        assert!(
+            self.stopped,
+            "a stop comes to its end {:?} {:?}",
+            self.shard.next_deadline_us(),
+            self.shard.stop_state()
+        );
         let config = self.shard.parts().3.clone();
         *self = Self::start(core::mem::take(&mut self.disk), config);
     }
@@ -157,10 +174,21 @@ impl Host {
 
     /// Everything that the shard asked the disk for is done, and what follows from it.
     pub(crate) fn commit(&mut self) {
-        while let Some((op, steps)) = self.asked.pop_front() {
-            let result = run_chain(&mut self.disk, steps);
-            self.event(Event::Completed { op, result });
+        loop {
+            match self.asked.pop_front() {
+                Some((op, steps)) => {
+                    let result = run_chain(&mut self.disk, steps);
+                    self.event(Event::Completed { op, result });
+                }
+                None if self.has_more() => self.turn(),
+                None => break,
+            }
         }
+    }
+
+    /// Whether the shard wants another turn at once.
+    pub(crate) fn has_more(&self) -> bool {
+        self.shard.next_deadline_us().is_some_and(|at_us| at_us <= self.now.monotonic_us)
     }
 
     /// As [`Self::commit`], but nothing can be read.
@@ -252,6 +280,8 @@ impl Host {
         let record = |index| MetadataRecord::BrokerConfig { key: alloc::format!("key{index}"), value: value.clone() };
         let records: Vec<_> = (0..30).map(record).collect();
         while self.metadata().propose(&records).is_ok() {}
+        let small = [MetadataRecord::BrokerConfig { key: "k".to_string(), value: None }];
+        while self.metadata().propose(&small).is_ok() {}
     }
 
     /// Creates a topic behind the front's back. The ids are 01..01, 02..02 and so on.
