@@ -71,11 +71,6 @@ impl Shard {
         &self.metadata
     }
 
-    #[cfg(test)]
-    pub(crate) fn stop_state(&mut self) -> String {
-        alloc::format!("{:?} front {} logs {} meta {}", self.stop, self.front.is_idle(), self.logs.is_stopped(), self.metadata.is_quiet())
-    }
-
     /// The parts, for tests of how they work together.
     #[cfg(test)]
     pub(crate) fn parts(&mut self) -> (&mut Front, &mut Logs, &mut Metadata, &mut BrokerConfig) {

@@ -9,7 +9,7 @@ use corelog_wire::api::produce::{PartitionProduceData, ProduceRequest, ProduceRe
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 
-use super::testing::{CLUSTER_ID, Host, NODE_ID, batch, decode};
+use super::testing::{CLUSTER_ID, Host, NODE_ID, SMALL_SEGMENTS, batch, decode, filler};
 use crate::io::{ConnectionId, Event, LogLevel};
 use crate::limits;
 
@@ -74,10 +74,11 @@ fn answers_leave_in_the_order_of_the_requests() {
 #[test]
 fn a_fetch_behind_a_long_poll_holds_no_records() {
     let mut host = Host::new();
-    host.create_topic("full", 1, &[]);
+    host.create_topic("full", 1, &[SMALL_SEGMENTS]);
     host.create_topic("empty", 1, &[]);
     let id = host.open(1);
     produce(&mut host, id, "full", &["a"]);
+    produce(&mut host, id, "full", &[&filler()]);
     host.commit();
     host.restart();
     let id = host.open(1);
@@ -216,9 +217,10 @@ fn a_connection_that_waits_for_room_may_go_away() {
 #[test]
 fn reads_wait_for_memory_in_turn() {
     let mut host = Host::with(|config| config.memory.reads = 1);
-    host.create_topic("t", 1, &[]);
+    host.create_topic("t", 1, &[SMALL_SEGMENTS]);
     let writer = host.open(0);
     produce(&mut host, writer, "t", &["a"]);
+    produce(&mut host, writer, "t", &[&filler()]);
     host.commit();
     host.restart();
     let readers: Vec<_> = (1..=4).map(|number| host.open(number)).collect();
@@ -239,9 +241,10 @@ fn reads_wait_for_memory_in_turn() {
 #[test]
 fn reads_of_a_client_that_left_count_until_they_end() {
     let mut host = Host::new();
-    host.create_topic("t", 1, &[]);
+    host.create_topic("t", 1, &[SMALL_SEGMENTS]);
     let id = host.open(1);
     produce(&mut host, id, "t", &["a"]);
+    produce(&mut host, id, "t", &[&filler()]);
     host.commit();
     host.restart();
     let id = host.open(1);
@@ -436,4 +439,23 @@ fn stopping_answers_long_polls_and_what_is_in_flight() {
     assert_eq!(host.try_reply(writer), None, "nothing new is taken up");
     assert!(host.front().is_idle());
     assert_eq!(host.closed, [writer, reader, idle].into());
+}
+
+#[test]
+fn a_broker_that_was_idle_stops_too() {
+    let mut host = Host::new();
+    host.create_topic("t", 1, &[]);
+    let id = host.open(1);
+    produce(&mut host, id, "t", &["a"]);
+    host.commit();
+    host.advance_ms(10_000);
+    host.commit();
+    host.restart();
+    host.restart();
+    let id = host.open(1);
+    fetch(&mut host, id, "t", 0, 1, 0);
+    host.commit();
+    let reply = host.reply(id);
+    let response: FetchResponse<'_> = decode(ApiKey::Fetch, FETCH, &reply);
+    assert_eq!(response.responses.first().unwrap().partitions.first().unwrap().high_watermark, 1);
 }

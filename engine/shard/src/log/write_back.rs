@@ -567,7 +567,9 @@ impl Logs {
             }
             Stop::Settling => self.settle(actions),
             Stop::Closing => {
-                if self.journal.close(now.monotonic_us, self.metadata_offset, &mut self.ids, actions) {
+                // A journal that has been idle for a while is closed already.
+                let closes = self.journal.close(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
+                if !closes && self.journal.is_idle() {
                     self.write_back.stop = Stop::Done;
                 }
             }
