@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     paused: bool,
     /// Whether it stands in one of the front's queues.
     queued: bool,
+    /// Whether a request that was taken up holds up those behind it.
+    blocked: bool,
     closing: bool,
 }
 
@@ -70,6 +72,7 @@ impl Connection {
             backlog_bytes: 0,
             paused: false,
             queued: false,
+            blocked: false,
             closing: false,
         }
     }
@@ -111,6 +114,11 @@ impl Connection {
     pub(crate) fn drop_backlog(&mut self) {
         self.backlog = VecDeque::new();
         self.backlog_bytes = 0;
+    }
+
+    /// While a request that was taken up is not finished, no other one is taken up.
+    pub(crate) fn block(&mut self, blocked: bool) {
+        self.blocked = blocked;
     }
 
     /// Marks it as standing in a queue. False if it stands in one already.
@@ -219,11 +227,15 @@ impl Connection {
 
     /// No further request may be taken up.
     fn is_full(&self) -> bool {
-        self.slots.len() >= limits::PIPELINED_REQUESTS_MAX || self.held_bytes >= limits::PIPELINED_BYTES_MAX
+        self.blocked
+            || self.slots.len() >= limits::PIPELINED_REQUESTS_MAX
+            || self.held_bytes >= limits::PIPELINED_BYTES_MAX
     }
 
     fn is_well_below(&self) -> bool {
-        self.slots.len() <= limits::PIPELINED_REQUESTS_MAX / 2 && self.held_bytes <= limits::PIPELINED_BYTES_MAX / 2
+        !self.blocked
+            && self.slots.len() <= limits::PIPELINED_REQUESTS_MAX / 2
+            && self.held_bytes <= limits::PIPELINED_BYTES_MAX / 2
     }
 
     /// Bytes that the connection holds, for tests of the bounds.

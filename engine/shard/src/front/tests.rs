@@ -459,3 +459,61 @@ fn a_broker_that_was_idle_stops_too() {
     let response: FetchResponse<'_> = decode(ApiKey::Fetch, FETCH, &reply);
     assert_eq!(response.responses.first().unwrap().partitions.first().unwrap().high_watermark, 1);
 }
+
+#[test]
+fn a_request_larger_than_the_free_journal_is_served() {
+    let mut host = Host::new();
+    host.create_topic("t", 40, &[]);
+    let id = host.open(1);
+    let records = batch(&["x".repeat(200_000).as_str()]);
+    let partitions: Vec<_> = (0..40).map(|index| PartitionProduceData { index, records: Some(&records) }).collect();
+    let topics = [TopicProduceData { name: "t", partition_data: (&partitions).into(), ..Default::default() }];
+    let request = ProduceRequest { acks: 1, topic_data: (&topics).into(), ..Default::default() };
+    let other = host.open(2);
+    for _ in 0..3 {
+        host.send(id, PRODUCE, &request);
+    }
+    assert_eq!(host.paused, [id].into());
+    assert!(!host.front().is_idle());
+    let small = produce(&mut host, other, "t", &["small"]);
+    assert_eq!(host.try_reply(other), None, "it waits behind the large one");
+    let mut offsets = vec![];
+    host.commit();
+    for _ in 0..3 {
+        let reply = host.reply(id);
+        let response: ProduceResponse<'_> = decode(ApiKey::Produce, PRODUCE, &reply);
+        let answers = response.responses.first().unwrap().partition_responses;
+        assert!(answers.iter().all(|partition| partition.error_code.is_none()));
+        assert!(answers.iter().map(|partition| partition.index).eq(0..40));
+        offsets.push(answers.first().unwrap().base_offset);
+    }
+    let reply = host.reply(other);
+    assert_eq!(correlation_id(&reply), small);
+    let response: ProduceResponse<'_> = decode(ApiKey::Produce, PRODUCE, &reply);
+    offsets.push(response.responses.first().unwrap().partition_responses.first().unwrap().base_offset);
+    assert_eq!(offsets, [0, 2, 3, 1], "the small one had its turn after the first");
+    assert!(is_at_rest(&mut host));
+}
+
+#[test]
+fn a_client_may_leave_in_the_middle_of_a_request() {
+    let mut host = Host::new();
+    host.create_topic("t", 2, &[]);
+    let (id, other) = (host.open(1), host.open(2));
+    let records = batch(&["x".repeat(1_000).as_str()]);
+    let partitions = [0, 1].map(|index| PartitionProduceData { index, records: Some(&records) });
+    let topics = [TopicProduceData { name: "t", partition_data: (&partitions).into(), ..Default::default() }];
+    host.logs().set_room(1_500);
+    host.send(id, PRODUCE, &ProduceRequest { acks: 1, topic_data: (&topics).into(), ..Default::default() });
+    assert!(!host.front().is_idle());
+    assert_eq!(host.paused, [id].into());
+    // More of the same connection waits, and nothing is taken up twice.
+    produce(&mut host, id, "t", &["behind"]);
+    produce(&mut host, other, "t", &["other"]);
+    host.disconnect(id);
+    host.commit();
+    let reply = host.reply(other);
+    let response: ProduceResponse<'_> = decode(ApiKey::Produce, PRODUCE, &reply);
+    assert_eq!(response.responses.first().unwrap().partition_responses.first().unwrap().base_offset, 1);
+    assert!(is_at_rest(&mut host));
+}
