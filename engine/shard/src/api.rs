@@ -93,7 +93,6 @@ impl ReplyTo {
 
 /// What became of a request, or of one that had waited.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it lives for one call; a box would cost every produce an allocation")]
 pub(crate) enum Outcome {
     /// The whole frame to send.
     Answer(Vec<Bytes>),
