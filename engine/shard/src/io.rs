@@ -62,6 +62,11 @@ pub enum Event {
         /// The bytes of the chain's `Read` steps in order, or the first error. After an error no later step was run.
         result: Result<Vec<Bytes>, IoError>,
     },
+    /// How many bytes the data directory's file system has left for this user. Sent at start and then every second.
+    FreeSpace {
+        /// Free bytes.
+        bytes: u64,
+    },
     /// The deadline that [`crate::shard::Shard::next_deadline_us`] named has passed, or some time has.
     Tick,
     /// Stop: answer what is in flight, write back, and report [`Action::Stopped`].
@@ -138,7 +143,7 @@ pub enum Step {
         /// How it is opened.
         mode: OpenMode,
     },
-    /// Closes it. Durable or not, its writes stay as they are.
+    /// Closes it. Durable or not, its writes stay as they are. It is no error if it is not open.
     Close {
         /// An open file.
         file: FileId,

@@ -3,6 +3,7 @@
 //! Invariants: little-endian on every machine; a structure is believed only after its checksum, its magic number and
 //! its version were checked, in that order of suspicion: what is not ours at all, what is torn, what is from the future.
 
+pub use crate::config::Durability;
 use core::fmt;
 
 /// The version of the journal's format that is written, and the only one that is read.
@@ -52,33 +53,20 @@ impl JournalKind {
     }
 }
 
-/// What an acknowledgement of an entry promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Durability {
-    /// The entry and everything before it are on stable storage.
-    Fsync,
-    /// They are written: they survive the end of the process, not a power cut.
-    Write,
-    /// They are in the commit buffer.
-    Memory,
+const fn level_code(level: Durability) -> u8 {
+    match level {
+        Durability::Fsync => 0,
+        Durability::Write => 1,
+        Durability::Memory => 2,
+    }
 }
 
-impl Durability {
-    const fn code(self) -> u8 {
-        match self {
-            Self::Fsync => 0,
-            Self::Write => 1,
-            Self::Memory => 2,
-        }
-    }
-
-    const fn of(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::Fsync),
-            1 => Some(Self::Write),
-            2 => Some(Self::Memory),
-            _ => None,
-        }
+const fn level_of(code: u8) -> Option<Durability> {
+    match code {
+        0 => Some(Durability::Fsync),
+        1 => Some(Durability::Write),
+        2 => Some(Durability::Memory),
+        _ => None,
     }
 }
 
@@ -341,7 +329,7 @@ impl EntryHeader {
     pub fn encode(&self) -> [u8; ENTRY_HEADER_LEN] {
         let mut bytes = [0; ENTRY_HEADER_LEN];
         bytes[4] = self.kind.code();
-        bytes[6] = self.level.code();
+        bytes[6] = level_code(self.level);
         put(&mut bytes, 8, self.payload_len.to_le_bytes());
         put(&mut bytes, 12, self.payload_crc.to_le_bytes());
         put(&mut bytes, 16, self.sequence.to_le_bytes());
@@ -365,7 +353,7 @@ impl EntryHeader {
         }
         Ok(Self {
             kind: EntryKind::of(bytes[4]).ok_or(FormatError::Field("kind"))?,
-            level: Durability::of(bytes[6]).ok_or(FormatError::Field("durability level"))?,
+            level: level_of(bytes[6]).ok_or(FormatError::Field("durability level"))?,
             payload_len: u32_at(bytes, 8),
             payload_crc: u32_at(bytes, 12),
             sequence: u64_at(bytes, 16),

@@ -1,0 +1,322 @@
+//! A broker's configuration: what is in force, how keys are set, and what they must fulfil together.
+
+mod keys;
+
+pub use keys::BROKER_KEYS;
+
+use super::key::{ConfigError, Effect, Value, find, set_defaults};
+use super::known;
+use super::memory::MemoryBudget;
+use super::nearest::nearest;
+use super::topic::{TOPIC_KEYS, TopicBounds, TopicConfig};
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name or an address, an IPv6 address without its brackets; empty for every address of the machine.
+    pub host: String,
+    /// The port; 0 for one that is free.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Reads `HOST:PORT` (`[ADDRESS]:PORT` for IPv6). The error says what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("\"{text}\" is not HOST:PORT, such as 127.0.0.1:9092 or [::1]:9092");
+        let (host, port) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').ok_or_else(wrong)?,
+            None if host.contains([':', '/', ' ']) => return Err(wrong()),
+            None => host,
+        };
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| wrong())? })
+    }
+
+    /// Whether it stands for every address of the machine, which no client can connect to.
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        matches!(self.host.as_str(), "" | "0.0.0.0" | "::")
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// The shape of the journals. A data directory keeps the lengths of its files for life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// The length of a journal file in bytes.
+    pub file_bytes: u64,
+    /// The most files a shard's ring has.
+    pub files_max: usize,
+    /// The length of a file of the metadata log in bytes.
+    pub metadata_file_bytes: u64,
+    /// The most files the metadata log's ring has.
+    pub metadata_files_max: usize,
+}
+
+/// The fewest files with which a ring can go round: one being written, one being written back, one to go on in.
+const RING_FILES_MIN: u64 = 3;
+/// Journal files are named with four decimal digits.
+const RING_FILES_MAX: u64 = 9_999;
+const METADATA_FILES_MAX: usize = 4;
+const JOURNAL_FILE_BYTES_STEP: u64 = 4096;
+
+/// What is in force for a broker.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// `node.id`.
+    pub node_id: i32,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// The address to listen on (`listeners`).
+    pub listen: Endpoint,
+    /// The address that clients are told to connect to (`advertised.listeners`); `None` for the one listened on.
+    pub advertised: Option<Endpoint>,
+    /// The data directory (`log.dirs`).
+    pub data_dir: String,
+    /// `num.partitions`: of topics that are created without a number.
+    pub num_partitions: i32,
+    /// `default.replication.factor`: of topics that are created without one.
+    pub default_replication_factor: i16,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// The longest request frame: `socket.request.max.bytes`, or the memory for frames where that is less.
+    pub request_bytes_max: usize,
+    /// `max.connections`: the most connections at a time.
+    pub connections_max: usize,
+    /// `connections.max.idle.ms`: after so long without a request a connection is closed; `None` for never.
+    pub connections_idle_ms_max: Option<u64>,
+    /// `socket.listen.backlog.size`.
+    pub listen_backlog: i32,
+    /// `fetch.max.bytes`: the most bytes in one fetch answer, whatever the client allows.
+    pub fetch_bytes_max: usize,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_sessions_max: usize,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: u64,
+    /// `producer.id.expiration.ms`: how long an idle producer's state is kept.
+    pub producer_id_expiration_ms: u64,
+    /// What `corelog.memory.bytes` allows, divided.
+    pub memory: MemoryBudget,
+    /// The shape of the journals.
+    pub journal: JournalConfig,
+    /// What is in force for a topic without settings of its own.
+    pub topic_defaults: TopicConfig,
+    segment_bytes_min: u64,
+    socket_request_bytes_max: usize,
+    journal_files_max: Option<usize>,
+    listeners: Vec<Listener>,
+    advertised_listeners: Vec<Listener>,
+    controller_listeners: Vec<String>,
+    protocols: BTreeMap<String, String>,
+    explicit: BTreeMap<&'static str, Value>,
+    unused: BTreeSet<String>,
+}
+
+/// An element of `listeners`: `NAME://HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listener {
+    name: String,
+    endpoint: Endpoint,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        let unbounded = TopicBounds { segment_bytes_min: 0, journal_message_bytes_max: 0, frame_message_bytes_max: 0 };
+        let mut config = Self {
+            node_id: 0,
+            rack: None,
+            listen: Endpoint { host: String::new(), port: 0 },
+            advertised: None,
+            data_dir: String::new(),
+            num_partitions: 0,
+            default_replication_factor: 0,
+            auto_create_topics: false,
+            delete_topics: false,
+            request_bytes_max: 0,
+            connections_max: 0,
+            connections_idle_ms_max: None,
+            listen_backlog: 0,
+            fetch_bytes_max: 0,
+            fetch_sessions_max: 0,
+            retention_check_interval_ms: 0,
+            producer_id_expiration_ms: 0,
+            memory: MemoryBudget::from_total(0),
+            journal: JournalConfig {
+                file_bytes: 1,
+                files_max: 0,
+                metadata_file_bytes: 0,
+                metadata_files_max: METADATA_FILES_MAX,
+            },
+            topic_defaults: TopicConfig::defaults(unbounded),
+            segment_bytes_min: 0,
+            socket_request_bytes_max: 0,
+            journal_files_max: None,
+            listeners: Vec::new(),
+            advertised_listeners: Vec::new(),
+            controller_listeners: Vec::new(),
+            protocols: BTreeMap::new(),
+            explicit: BTreeMap::new(),
+            unused: BTreeSet::new(),
+        };
+        set_defaults(BROKER_KEYS, &mut config);
+        config.derive();
+        config
+    }
+}
+
+impl BrokerConfig {
+    /// Sets one key. A key of Kafka's that this version does not act on is accepted and remembered for
+    /// [`Self::unused`]; any other unknown key is an error that names the nearest known one.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
+        let name = name.trim();
+        let Some(row) = find(BROKER_KEYS, name) else {
+            if !known::is_accepted(name) {
+                return Err(unknown(name));
+            }
+            self.unused.insert(name.to_owned());
+            return Ok(());
+        };
+        let value = row.parse(text)?;
+        self.explicit.insert(row.name, value.clone());
+        match &row.effect {
+            Effect::Field(set) => set(self, &value).map_err(|message| ConfigError::new(row.name, message))?,
+            Effect::TopicDefault => self.set_topic_default(row.name)?,
+            Effect::Nothing => {}
+        }
+        self.derive();
+        Ok(())
+    }
+
+    /// Checks what depends on several keys. Call it once, after the last [`Self::set`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.topic_defaults.check(|_| true).map_err(|error| {
+            let row = find(TOPIC_KEYS, &error.key).expect("the check names a topic's key");
+            let key = row.synonyms.first().map_or(row.name, |synonym| synonym.name);
+            ConfigError::new(key, error.message)
+        })?;
+        for (key, step) in [
+            ("corelog.journal.file.bytes", self.journal.file_bytes),
+            ("corelog.metadata.journal.file.bytes", self.journal.metadata_file_bytes),
+        ] {
+            if step % JOURNAL_FILE_BYTES_STEP != 0 {
+                return Err(ConfigError::new(key, format!("{step} is not a multiple of {JOURNAL_FILE_BYTES_STEP}")));
+            }
+        }
+        self.only_listener("listeners", &self.listeners)?;
+        self.only_listener("advertised.listeners", &self.advertised_listeners)?;
+        Ok(())
+    }
+
+    /// Takes over the file lengths that a data directory was made with; it keeps them, whatever is configured later.
+    /// An error says what was configured and does not fit them.
+    pub fn adopt_journal_files(&mut self, file_bytes: u64, metadata_file_bytes: u64) -> Result<(), ConfigError> {
+        assert!(file_bytes > 0, "a journal file has a length");
+        self.journal.file_bytes = file_bytes;
+        self.journal.metadata_file_bytes = metadata_file_bytes;
+        self.derive();
+        self.validate()
+    }
+
+    /// Kafka's keys that were set and that this version does not act on, sorted.
+    pub fn unused(&self) -> impl Iterator<Item = &str> {
+        self.unused.iter().map(String::as_str)
+    }
+
+    /// The value that was set for a key, as text; `None` when the default is in force.
+    #[must_use]
+    pub fn explicit(&self, name: &str) -> Option<String> {
+        self.explicit.get(name).map(ToString::to_string)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.explicit.contains_key(name)
+    }
+
+    /// Brings the default of the topic's keys that follow `name` up to date: the strongest synonym that is set wins.
+    fn set_topic_default(&mut self, name: &str) -> Result<(), ConfigError> {
+        for row in TOPIC_KEYS.iter().filter(|row| row.synonyms.iter().any(|synonym| synonym.name == name)) {
+            let set = |synonym: &super::Synonym| Some(self.explicit.get(synonym.name)?.times(synonym.factor));
+            let value = row.synonyms.iter().find_map(set).expect("the key that was just set is one of them");
+            // Times of the broker may have other ranges than the topic's: read it again as the topic's.
+            let value = row.parse(&value.to_string()).map_err(|error| ConfigError::new(name, error.message))?;
+            self.topic_defaults.apply(row, &value).map_err(|error| ConfigError::new(name, error.message))?;
+        }
+        Ok(())
+    }
+
+    /// Recomputes what follows from several keys.
+    fn derive(&mut self) {
+        let files = (self.memory.ring / self.journal.file_bytes).clamp(RING_FILES_MIN, RING_FILES_MAX);
+        let files = usize::try_from(files).expect("at most four digits");
+        self.journal.files_max = self.journal_files_max.unwrap_or(files);
+        let frames = usize::try_from(self.memory.frames).unwrap_or(usize::MAX);
+        self.request_bytes_max = self.socket_request_bytes_max.min(frames);
+        self.topic_defaults.bounds = TopicBounds {
+            segment_bytes_min: self.segment_bytes_min,
+            journal_message_bytes_max: self.journal.file_bytes / 4,
+            frame_message_bytes_max: self.memory.frames / 2,
+        };
+        let listen = self.for_clients(&self.listeners).next().map(|listener| listener.endpoint.clone());
+        let advertised = self.for_clients(&self.advertised_listeners).next().map(|listener| listener.endpoint.clone());
+        self.listen = listen.unwrap_or_else(|| self.listen.clone());
+        self.advertised = advertised;
+    }
+
+    /// The listeners that are not the controller's.
+    fn for_clients<'a>(&'a self, listeners: &'a [Listener]) -> impl Iterator<Item = &'a Listener> {
+        listeners.iter().filter(|listener| !self.controller_listeners.contains(&listener.name))
+    }
+
+    /// Refuses what would listen other than the operator thinks: several addresses, or encryption that is not there.
+    fn only_listener(&self, key: &str, listeners: &[Listener]) -> Result<(), ConfigError> {
+        for (index, listener) in self.for_clients(listeners).enumerate() {
+            let protocol = self.protocols.get(&listener.name).unwrap_or(&listener.name);
+            if matches!(protocol.as_str(), "SSL" | "SASL_PLAINTEXT" | "SASL_SSL") {
+                let message = format!("listener {} asks for {protocol}, only PLAINTEXT is built yet", listener.name);
+                return Err(ConfigError::new(key, message));
+            }
+            if index > 0 {
+                let message = format!("{} is a second listener for clients, only one is possible yet", listener.name);
+                return Err(ConfigError::new(key, message));
+            }
+        }
+        match listeners.is_empty() || self.for_clients(listeners).next().is_some() {
+            true => Ok(()),
+            false => Err(ConfigError::new(key, "names no listener for clients, only the controller's")),
+        }
+    }
+}
+
+fn unknown(name: &str) -> ConfigError {
+    let topic = find(TOPIC_KEYS, name);
+    if let Some(synonym) = topic.and_then(|row| row.synonyms.first()) {
+        return ConfigError::new(name, format!("is a topic's setting; its default for a broker is {}", synonym.name));
+    }
+    if topic.is_some() {
+        return ConfigError::new(name, "is a topic's setting, which a broker cannot have");
+    }
+    let names = BROKER_KEYS.iter().map(|row| row.name).chain(known::UNUSED.iter().copied());
+    ConfigError::new(
+        name,
+        match nearest(name, names) {
+            Some(near) => format!("is not a known setting; did you mean {near}?"),
+            None => "is not a known setting of Kafka 4.4 or Corelog".to_string(),
+        },
+    )
+}

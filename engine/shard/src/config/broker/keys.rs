@@ -1,0 +1,421 @@
+//! The keys of a broker, one row each.
+
+use super::{BrokerConfig, Endpoint, Listener, RING_FILES_MAX, RING_FILES_MIN};
+use crate::config::key::{ConfigKey, Effect, Kind, Value};
+use crate::config::memory::{MEMORY_BYTES_MIN, MemoryBudget};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+const JOURNAL_FILE_BYTES_MIN: i64 = 16 << 10;
+const JOURNAL_FILE_BYTES_MAX: i64 = 4 << 30;
+const I32_MAX: i64 = i32::MAX as i64;
+
+/// Reads the elements of `listeners`.
+fn listeners(value: &Value) -> Result<Vec<Listener>, String> {
+    if value.list().is_empty() {
+        return Err("is empty: give one such as PLAINTEXT://127.0.0.1:9092".to_string());
+    }
+    let read = |text: &String| {
+        let wrong = || format!("\"{text}\" is not NAME://HOST:PORT, such as PLAINTEXT://127.0.0.1:9092");
+        let (name, endpoint) = text.split_once("://").ok_or_else(wrong)?;
+        let endpoint = Endpoint::parse(endpoint).map_err(|_| wrong())?;
+        Ok(Listener { name: name.to_ascii_uppercase(), endpoint })
+    };
+    value.list().iter().map(read).collect()
+}
+
+/// `None` for Kafka's "negative means never".
+fn limit(value: &Value) -> Option<u64> {
+    u64::try_from(value.number()).ok()
+}
+
+fn optional(value: &Value) -> Option<String> {
+    Some(value.text().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// A row that gives the default of a topic's key.
+const fn topic_default(
+    name: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    doc: &'static str,
+) -> ConfigKey<BrokerConfig> {
+    ConfigKey { name, kind, default, synonyms: &[], doc, effect: Effect::TopicDefault }
+}
+
+/// A row that sets fields.
+const fn field(
+    name: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    doc: &'static str,
+    set: fn(&mut BrokerConfig, &Value) -> Result<(), String>,
+) -> ConfigKey<BrokerConfig> {
+    ConfigKey { name, kind, default, synonyms: &[], doc, effect: Effect::Field(set) }
+}
+
+/// Everything of a broker that this version acts on: keys of Kafka 4.4, and ours. More of Kafka's keys are accepted and
+/// left unused.
+pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
+    field(
+        "node.id",
+        Kind::Int(0, I32_MAX),
+        Some("1"),
+        "The number of this node. A data directory belongs to one node for life.",
+        |config, value| {
+            config.node_id = i32::try_from(value.number()).expect("the row's range fits 32 bits");
+            Ok(())
+        },
+    ),
+    field(
+        "broker.id",
+        Kind::Int(-1, I32_MAX),
+        Some("-1"),
+        "The old name of `node.id`, which wins over it. -1: not given.",
+        |config, value| {
+            if value.number() >= 0 && !config.is_set("node.id") {
+                config.node_id = i32::try_from(value.number()).expect("the row's range fits 32 bits");
+            }
+            Ok(())
+        },
+    ),
+    field("broker.rack", Kind::Text, None, "Where this node stands; clients are told.", |config, value| {
+        config.rack = optional(value);
+        Ok(())
+    }),
+    field(
+        "listeners",
+        Kind::List(&[]),
+        Some("PLAINTEXT://127.0.0.1:9092"),
+        "The address to listen on, as NAME://HOST:PORT. An empty host means every address of the machine, port 0 a free \
+         one. Listeners of the controller are passed over; a second one for clients is not possible yet.",
+        |config, value| {
+            config.listeners = listeners(value)?;
+            Ok(())
+        },
+    ),
+    field(
+        "advertised.listeners",
+        Kind::List(&[]),
+        None,
+        "The address that clients are told to connect to. Default: the one listened on.",
+        |config, value| {
+            config.advertised_listeners = listeners(value)?;
+            match config.advertised_listeners.iter().find(|listener| listener.endpoint.is_wildcard()) {
+                None => Ok(()),
+                Some(listener) => {
+                    Err(format!("clients cannot connect to {}; give a host they can reach", listener.endpoint))
+                }
+            }
+        },
+    ),
+    field(
+        "controller.listener.names",
+        Kind::List(&[]),
+        None,
+        "The names in `listeners` that are for the controller. Nothing listens there on a single node.",
+        |config, value| {
+            config.controller_listeners = value.list().iter().map(|name| name.to_ascii_uppercase()).collect();
+            Ok(())
+        },
+    ),
+    field(
+        "listener.security.protocol.map",
+        Kind::List(&[]),
+        Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"),
+        "Which protocol each listener's name stands for. Only PLAINTEXT is built yet.",
+        |config, value| {
+            config.protocols.clear();
+            for pair in value.list() {
+                let (name, protocol) =
+                    pair.split_once(':').ok_or_else(|| format!("\"{pair}\" is not NAME:PROTOCOL"))?;
+                config.protocols.insert(name.trim().to_ascii_uppercase(), protocol.trim().to_ascii_uppercase());
+            }
+            Ok(())
+        },
+    ),
+    field(
+        "authorizer.class.name",
+        Kind::Text,
+        Some(""),
+        "The class that decides who may do what. Corelog has none yet and does not start as if it had.",
+        |_, value| match value.text() {
+            "" => Ok(()),
+            _ => Err("there is no authorization yet, every client may do everything; remove the key".to_string()),
+        },
+    ),
+    field(
+        "log.dir",
+        Kind::Text,
+        Some("./corelog-data"),
+        "The data directory. `log.dirs` wins over it.",
+        |config, value| {
+            if !config.is_set("log.dirs") {
+                config.data_dir = optional(value).ok_or("is empty: give a directory")?;
+            }
+            Ok(())
+        },
+    ),
+    field(
+        "log.dirs",
+        Kind::List(&[]),
+        None,
+        "The data directory. Corelog has one; put several disks below one file system.",
+        |config, value| match value.list() {
+            [one] => {
+                config.data_dir = one.clone();
+                Ok(())
+            }
+            [] => Err("is empty: give a directory".to_string()),
+            [_, ..] => Err("names several directories, Corelog has one".to_string()),
+        },
+    ),
+    field(
+        "num.partitions",
+        Kind::Int(1, I32_MAX),
+        Some("1"),
+        "Partitions of a topic that is created without a number.",
+        |config, value| {
+            config.num_partitions = i32::try_from(value.number()).expect("the row's range fits 32 bits");
+            Ok(())
+        },
+    ),
+    field(
+        "default.replication.factor",
+        Kind::Int(1, i16::MAX as i64),
+        Some("1"),
+        "Replicas of a partition whose topic is created without a number.",
+        |config, value| {
+            config.default_replication_factor = i16::try_from(value.number()).expect("the row's range fits 16 bits");
+            Ok(())
+        },
+    ),
+    field(
+        "auto.create.topics.enable",
+        Kind::Boolean,
+        Some("true"),
+        "Whether a topic comes into being when a client first asks for it.",
+        |config, value| {
+            config.auto_create_topics = value.boolean();
+            Ok(())
+        },
+    ),
+    field("delete.topic.enable", Kind::Boolean, Some("true"), "Whether topics can be deleted.", |config, value| {
+        config.delete_topics = value.boolean();
+        Ok(())
+    }),
+    field(
+        "socket.request.max.bytes",
+        Kind::Int(1, I32_MAX),
+        Some("104857600"),
+        "The longest request in bytes. An eighth of the memory, where that is less.",
+        |config, value| {
+            config.socket_request_bytes_max = value.size();
+            Ok(())
+        },
+    ),
+    field(
+        "max.connections",
+        Kind::Int(0, I32_MAX),
+        Some("2147483647"),
+        "The most connections at a time. The limit of open files bounds it too.",
+        |config, value| {
+            config.connections_max = value.size();
+            Ok(())
+        },
+    ),
+    field(
+        "connections.max.idle.ms",
+        Kind::Long(i64::MIN, i64::MAX),
+        Some("600000"),
+        "A connection without a request for so many milliseconds is closed. Negative: never.",
+        |config, value| {
+            config.connections_idle_ms_max = limit(value);
+            Ok(())
+        },
+    ),
+    field(
+        "socket.listen.backlog.size",
+        Kind::Int(1, I32_MAX),
+        Some("50"),
+        "Connections that the kernel keeps waiting to be accepted.",
+        |config, value| {
+            config.listen_backlog = i32::try_from(value.number()).expect("the row's range fits 32 bits");
+            Ok(())
+        },
+    ),
+    field(
+        "fetch.max.bytes",
+        Kind::Int(1024, I32_MAX),
+        Some("57671680"),
+        "The most bytes in one fetch answer, whatever the client allows.",
+        |config, value| {
+            config.fetch_bytes_max = value.size();
+            Ok(())
+        },
+    ),
+    field(
+        "max.incremental.fetch.session.cache.slots",
+        Kind::Int(0, I32_MAX),
+        Some("1000"),
+        "The most incremental fetch sessions that are remembered.",
+        |config, value| {
+            config.fetch_sessions_max = value.size();
+            Ok(())
+        },
+    ),
+    field(
+        "log.retention.check.interval.ms",
+        Kind::Long(1, i64::MAX),
+        Some("300000"),
+        "How often old segments are looked for, in milliseconds.",
+        |config, value| {
+            config.retention_check_interval_ms = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "producer.id.expiration.ms",
+        Kind::Int(1, I32_MAX),
+        Some("86400000"),
+        "How long the state of a producer that sends nothing is kept, in milliseconds.",
+        |config, value| {
+            config.producer_id_expiration_ms = value.unsigned();
+            Ok(())
+        },
+    ),
+    topic_default(
+        "log.cleanup.policy",
+        Kind::List(&["delete", "compact"]),
+        Some("delete"),
+        "Default of `cleanup.policy`.",
+    ),
+    topic_default("log.retention.ms", Kind::Long(i64::MIN, i64::MAX), None, "Default of `retention.ms`."),
+    topic_default(
+        "log.retention.minutes",
+        Kind::Int(i32::MIN as i64, I32_MAX),
+        None,
+        "Default of `retention.ms` in minutes, where `log.retention.ms` is not set.",
+    ),
+    topic_default(
+        "log.retention.hours",
+        Kind::Int(i32::MIN as i64, I32_MAX),
+        Some("168"),
+        "Default of `retention.ms` in hours, where neither `log.retention.ms` nor `log.retention.minutes` is set.",
+    ),
+    topic_default("log.retention.bytes", Kind::Long(i64::MIN, i64::MAX), Some("-1"), "Default of `retention.bytes`."),
+    topic_default("log.segment.bytes", Kind::Int(1, I32_MAX), Some("1073741824"), "Default of `segment.bytes`."),
+    topic_default("log.roll.ms", Kind::Long(1, i64::MAX), None, "Default of `segment.ms`."),
+    topic_default(
+        "log.roll.hours",
+        Kind::Int(1, I32_MAX),
+        Some("168"),
+        "Default of `segment.ms` in hours, where `log.roll.ms` is not set.",
+    ),
+    topic_default("log.roll.jitter.ms", Kind::Long(0, i64::MAX), None, "Default of `segment.jitter.ms`."),
+    topic_default(
+        "log.roll.jitter.hours",
+        Kind::Int(0, I32_MAX),
+        Some("0"),
+        "Default of `segment.jitter.ms` in hours, where `log.roll.jitter.ms` is not set.",
+    ),
+    topic_default(
+        "log.index.size.max.bytes",
+        Kind::Int(4, I32_MAX),
+        Some("10485760"),
+        "Default of `segment.index.bytes`.",
+    ),
+    topic_default(
+        "log.index.interval.bytes",
+        Kind::Int(0, I32_MAX),
+        Some("4096"),
+        "Default of `index.interval.bytes`.",
+    ),
+    topic_default(
+        "log.segment.delete.delay.ms",
+        Kind::Long(0, i64::MAX),
+        Some("60000"),
+        "Default of `file.delete.delay.ms`.",
+    ),
+    topic_default("message.max.bytes", Kind::Int(0, I32_MAX), Some("1048588"), "Default of `max.message.bytes`."),
+    topic_default(
+        "log.message.timestamp.type",
+        Kind::Choice(&["CreateTime", "LogAppendTime"]),
+        Some("CreateTime"),
+        "Default of `message.timestamp.type`.",
+    ),
+    topic_default(
+        "log.message.timestamp.before.max.ms",
+        Kind::Long(0, i64::MAX),
+        Some("9223372036854775807"),
+        "Default of `message.timestamp.before.max.ms`.",
+    ),
+    topic_default(
+        "log.message.timestamp.after.max.ms",
+        Kind::Long(0, i64::MAX),
+        Some("3600000"),
+        "Default of `message.timestamp.after.max.ms`.",
+    ),
+    topic_default("min.insync.replicas", Kind::Int(1, I32_MAX), Some("1"), "Default of the topics' key of that name."),
+    topic_default(
+        "corelog.durability",
+        Kind::Choice(&["fsync", "write", "memory"]),
+        Some("fsync"),
+        "Default of the topics' key of that name.",
+    ),
+    field(
+        "corelog.memory.bytes",
+        Kind::Long(MEMORY_BYTES_MIN as i64, 1 << 50),
+        Some("1073741824"),
+        "The memory that the broker may use in bytes; `--memory` on the command line. The resident size stays below it \
+         plus a small fixed amount.",
+        |config, value| {
+            config.memory = MemoryBudget::from_total(value.unsigned());
+            Ok(())
+        },
+    ),
+    field(
+        "corelog.journal.file.bytes",
+        Kind::Long(JOURNAL_FILE_BYTES_MIN, JOURNAL_FILE_BYTES_MAX),
+        Some("67108864"),
+        "The length of a journal file, a multiple of 4096 bytes. Counts when a data directory is made; later it is what \
+         the directory says.",
+        |config, value| {
+            config.journal.file_bytes = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "corelog.journal.files.max",
+        Kind::Int(RING_FILES_MIN as i64, RING_FILES_MAX as i64),
+        None,
+        "The most files of the journal's ring. Default: as many as make a quarter of the memory, at most 1 GiB, at least \
+         three files.",
+        |config, value| {
+            config.journal_files_max = Some(value.size());
+            Ok(())
+        },
+    ),
+    field(
+        "corelog.metadata.journal.file.bytes",
+        Kind::Long(JOURNAL_FILE_BYTES_MIN, JOURNAL_FILE_BYTES_MAX),
+        Some("8388608"),
+        "The length of a file of the metadata log, a multiple of 4096 bytes. Counts when a data directory is made.",
+        |config, value| {
+            config.journal.metadata_file_bytes = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "corelog.segment.bytes.min",
+        Kind::Int(1, I32_MAX),
+        Some("1048576"),
+        "The smallest `segment.bytes` that is accepted. Kafka's is 1 MiB; a lower one is for tests.",
+        |config, value| {
+            config.segment_bytes_min = value.unsigned();
+            Ok(())
+        },
+    ),
+];

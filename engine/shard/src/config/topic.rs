@@ -1,0 +1,204 @@
+//! A topic's configuration: what is in force, and how a topic's own settings are checked.
+//!
+//! A topic holds only what was set for it (its overrides, as text, in the metadata). What is in force is those over the
+//! broker's defaults: [`TopicConfig::with_overrides`].
+
+mod keys;
+
+pub use keys::TOPIC_KEYS;
+
+use super::key::{ConfigError, ConfigKey, Effect, Value, find, outside, set_defaults};
+use super::known;
+use super::nearest::nearest;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use corelog_wire::record_batch::TimestampType;
+
+/// Where a record must be before it is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// On stable storage.
+    #[default]
+    Fsync = 0,
+    /// Written to the journal, not flushed: survives the process, not a power cut.
+    Write = 1,
+    /// In the memory of the broker: survives nothing by itself.
+    Memory = 2,
+}
+
+/// What becomes of old records. Neither: they are kept for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    /// Whole segments go by age and size.
+    pub delete: bool,
+    /// Only the newest record of each key is promised to stay; a record without a key is refused.
+    pub compact: bool,
+}
+
+/// Limits that the broker's own configuration puts on a topic's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicBounds {
+    /// The smallest `segment.bytes`.
+    pub segment_bytes_min: u64,
+    /// The largest `max.message.bytes` that a journal file carries.
+    pub journal_message_bytes_max: u64,
+    /// The largest `max.message.bytes` that the memory for request frames carries.
+    pub frame_message_bytes_max: u64,
+}
+
+/// What is in force for a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// `cleanup.policy`.
+    pub cleanup_policy: CleanupPolicy,
+    /// `retention.ms`: the age at which a segment goes; negative for never.
+    pub retention_ms: i64,
+    /// `retention.bytes`: the size above which the oldest segment of a partition goes; negative for never.
+    pub retention_bytes: i64,
+    /// `segment.bytes`: a segment is rolled before it would exceed this. A batch that is longer is refused.
+    pub segment_bytes: u64,
+    /// `segment.ms`: a segment is rolled when its first record is this old.
+    pub segment_ms: i64,
+    /// `segment.jitter.ms`: up to this much is taken off `segment_ms`, differently for every segment.
+    pub segment_jitter_ms: i64,
+    /// `segment.index.bytes`: the largest size of an index file; a full index rolls the segment.
+    pub segment_index_bytes: u64,
+    /// `index.interval.bytes`: bytes of records between two index entries.
+    pub index_interval_bytes: u64,
+    /// `file.delete.delay.ms`: how long a removed segment's files stay.
+    pub file_delete_delay_ms: u64,
+    /// `max.message.bytes`: the longest record batch, as it was sent.
+    pub max_message_bytes: usize,
+    /// `message.timestamp.type` is LogAppendTime: records carry the broker's time.
+    pub log_append_time: bool,
+    /// `message.timestamp.before.max.ms`: how far a record's timestamp may lie in the past.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`: how far a record's timestamp may lie in the future.
+    pub timestamp_after_max_ms: i64,
+    /// `min.insync.replicas`: with fewer, a write with `acks=all` is refused.
+    pub min_insync_replicas: i32,
+    /// `corelog.durability`.
+    pub durability: Durability,
+    /// What the broker allows.
+    pub bounds: TopicBounds,
+}
+
+impl Default for TopicConfig {
+    /// What a topic has on a broker with all its defaults.
+    fn default() -> Self {
+        super::BrokerConfig::default().topic_defaults
+    }
+}
+
+impl TopicConfig {
+    /// Kafka's defaults, within the given bounds.
+    pub(super) fn defaults(bounds: TopicBounds) -> Self {
+        let mut config = Self {
+            cleanup_policy: CleanupPolicy { delete: true, compact: false },
+            retention_ms: 0,
+            retention_bytes: 0,
+            segment_bytes: 0,
+            segment_ms: 0,
+            segment_jitter_ms: 0,
+            segment_index_bytes: 0,
+            index_interval_bytes: 0,
+            file_delete_delay_ms: 0,
+            max_message_bytes: 0,
+            log_append_time: false,
+            timestamp_before_max_ms: 0,
+            timestamp_after_max_ms: 0,
+            min_insync_replicas: 0,
+            durability: Durability::Fsync,
+            bounds,
+        };
+        set_defaults(TOPIC_KEYS, &mut config);
+        config
+    }
+
+    /// `message.timestamp.type` as record batches know it.
+    #[must_use]
+    pub fn timestamp_type(&self) -> TimestampType {
+        if self.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime }
+    }
+
+    /// This configuration (the broker's defaults) with a topic's own settings over it, checked as CreateTopics and
+    /// AlterConfigs must: the first fault is the error.
+    pub fn with_overrides(&self, overrides: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let mut config = self.clone();
+        for (name, text) in overrides {
+            config.set(name, text)?;
+        }
+        config.check(|name| overrides.contains_key(name))?;
+        Ok(config)
+    }
+
+    /// Like [`Self::with_overrides`] for settings that were accepted once and are read back: what no longer fits (a
+    /// smaller journal, less memory, another version) is left at the broker's default and reported, so that no setting
+    /// of one topic keeps a broker from starting.
+    #[must_use]
+    pub fn with_stored(&self, overrides: &BTreeMap<String, String>) -> (Self, Vec<ConfigError>) {
+        let mut config = self.clone();
+        let mut ignored = Vec::new();
+        for (name, text) in overrides {
+            let mut changed = config.clone();
+            match changed.set(name, text).and_then(|()| changed.check(|key| key == name)) {
+                Ok(()) => config = changed,
+                Err(error) => ignored.push(error),
+            }
+        }
+        (config, ignored)
+    }
+
+    /// Sets one key.
+    fn set(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
+        let row = find(TOPIC_KEYS, name).ok_or_else(|| unknown(name))?;
+        let value = row.parse(text)?;
+        self.apply(row, &value)
+    }
+
+    /// Gives the row's field a value that has passed the row's check.
+    pub(super) fn apply(&mut self, row: &ConfigKey<Self>, value: &Value) -> Result<(), ConfigError> {
+        match &row.effect {
+            Effect::Field(set) => set(self, value).map_err(|message| ConfigError::new(row.name, message)),
+            Effect::TopicDefault | Effect::Nothing => Ok(()),
+        }
+    }
+
+    /// Checks what depends on the broker, for the keys that are `chosen`.
+    pub(super) fn check(&self, chosen: impl Fn(&str) -> bool) -> Result<(), ConfigError> {
+        let bounds = &self.bounds;
+        if chosen("segment.bytes") && self.segment_bytes < bounds.segment_bytes_min {
+            let (got, min) = (clamped(self.segment_bytes), clamped(bounds.segment_bytes_min));
+            return Err(ConfigError::new("segment.bytes", outside(got, min, i64::MAX)));
+        }
+        let message = self.max_message_bytes as u64;
+        if chosen("max.message.bytes") && message > bounds.journal_message_bytes_max {
+            let max = bounds.journal_message_bytes_max;
+            let why = "a quarter of a journal file: set a lower value, or a higher corelog.journal.file.bytes before the \
+                       first start on a data directory";
+            return Err(ConfigError::new("max.message.bytes", format!("{message} is above {max}, {why}")));
+        }
+        if chosen("max.message.bytes") && message > bounds.frame_message_bytes_max {
+            let max = bounds.frame_message_bytes_max;
+            let why = "a sixteenth of the broker's memory: set a lower value, or start the broker with more memory";
+            return Err(ConfigError::new("max.message.bytes", format!("{message} is above {max}, {why}")));
+        }
+        Ok(())
+    }
+}
+
+fn clamped(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unknown(name: &str) -> ConfigError {
+    let names = TOPIC_KEYS.iter().map(|row| row.name);
+    let message = match (nearest(name, names), known::is_broker_key(name)) {
+        (_, true) => "is a broker's setting, not a topic's".to_string(),
+        (Some(near), _) => format!("is not a topic setting; did you mean {near}?"),
+        (None, _) => "is not a topic setting".to_string(),
+    };
+    ConfigError::new(name, message)
+}

@@ -1,0 +1,636 @@
+//! All partitions of a shard over one journal: appending, acknowledging, reading, retention.
+//!
+//! Routes; the rules live in `partition`, `write_back`, `reads` and in the journal.
+//!
+//! Invariants: an entry is in the tail cache and in a journal commit from the same call on, so that what recovery finds
+//! is what memory held; nothing is visible or answered before the journal says its commit reached the level.
+
+use super::partition::{NewBatch, Partition, Place};
+use super::producer_state::{ProducerBatch, Verdict};
+use super::reads::Reads;
+use super::write_back::WriteBack;
+use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, ReadId, Reached};
+use crate::config::TopicConfig;
+use crate::ids::Ids;
+use crate::io::{Action, IoError, LogLevel, Now, OpId};
+use crate::journal::{EntryKind, Journal, NewEntry};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::ops::Range;
+use corelog_wire::error_code::ErrorCode;
+use corelog_wire::ids::TopicId;
+use corelog_wire::record_batch::{self, HeaderPatch, RecordBatch, Validated};
+
+/// Where a batch's header has its CRC.
+const CRC_FIELD: Range<usize> = 17..21;
+
+/// The sizes that `Logs` keeps within.
+#[derive(Clone, Copy, Debug)]
+pub struct LogLimits {
+    /// Memory of the tail cache, clean and dirty, in bytes.
+    pub tail_bytes: usize,
+    /// Memory for reads from disk in flight, in bytes.
+    pub read_bytes: usize,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: i64,
+    /// Bytes of the file system that stay free for checkpoints and deletion.
+    pub reserve_bytes: u64,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first record; for a duplicate, the one it got at first.
+    pub base_offset: i64,
+    /// The broker's timestamp in milliseconds for `LogAppendTime` topics, otherwise -1.
+    pub log_append_time_ms: i64,
+    /// First offset of the log.
+    pub log_start_offset: i64,
+    /// When the answer may leave.
+    pub ack: AckPoint,
+}
+
+/// Why a batch was not appended. Nothing of it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendRefused {
+    /// Kafka's error.
+    pub error: ErrorCode,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub enum Read {
+    /// Whole batches; none at the high watermark.
+    Records {
+        /// The bytes.
+        segments: Vec<Bytes>,
+        /// Their sum.
+        bytes: usize,
+    },
+    /// Below the log start or above the high watermark.
+    OutOfRange,
+    /// On disk: [`Progress::reads`] brings it.
+    Pending(ReadId),
+    /// It cannot be read now.
+    Failed(ErrorCode),
+}
+
+/// Which record a timestamp lookup wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampTarget {
+    /// The first record at or after this time, in milliseconds.
+    At(i64),
+    /// The first record with the largest timestamp of the partition (KIP-734).
+    Max,
+}
+
+/// What a timestamp lookup found.
+#[derive(Debug)]
+pub enum Lookup {
+    /// The record, or none.
+    Done(Option<FoundOffset>),
+    /// On disk: [`Progress::lookups`] brings it.
+    Pending(ReadId),
+    /// It cannot be looked up now.
+    Failed(ErrorCode),
+}
+
+/// See the module's description.
+pub struct Logs {
+    pub(super) block: usize,
+    pub(super) ids: Ids,
+    pub(super) journal: Journal,
+    pub(super) limits: LogLimits,
+    pub(super) metadata_offset: u64,
+    pub(super) partitions: Vec<Option<Box<Partition>>>,
+    by_key: BTreeMap<(TopicId, i32), PartitionId>,
+    awaiting_durable: VecDeque<(u64, PartitionId)>,
+    awaiting_written: VecDeque<(u64, PartitionId)>,
+    log_starts: VecDeque<(u64, PartitionId, i64)>,
+    /// Which partitions have entries in which use of a journal file, oldest first.
+    pub(super) users: VecDeque<(u64, Vec<PartitionId>)>,
+    closed_chunks: VecDeque<PartitionId>,
+    pub(super) tail_memory: usize,
+    pub(super) dirty_bytes: u64,
+    free_bytes: u64,
+    retention_due_us: u64,
+    pub(super) write_back: WriteBack,
+    pub(super) reads: Reads,
+    pub(super) progress: Progress,
+    reached: Reached,
+}
+
+impl Logs {
+    /// Logs without partitions, over a journal that was started.
+    pub fn new(block: usize, ids: Ids, journal: Journal, limits: LogLimits, write_back: WriteBack) -> Self {
+        let reached = Reached { written: journal.written_sequence(), durable: journal.durable_sequence() };
+        Self {
+            block,
+            ids,
+            journal,
+            limits,
+            metadata_offset: 0,
+            partitions: Vec::new(),
+            by_key: BTreeMap::new(),
+            awaiting_durable: VecDeque::new(),
+            awaiting_written: VecDeque::new(),
+            log_starts: VecDeque::new(),
+            users: VecDeque::new(),
+            closed_chunks: VecDeque::new(),
+            tail_memory: 0,
+            dirty_bytes: 0,
+            free_bytes: u64::MAX,
+            retention_due_us: 0,
+            write_back,
+            reads: Reads::new(limits.read_bytes),
+            progress: Progress::default(),
+            reached,
+        }
+    }
+
+    /// The partition of a topic that this shard owns.
+    pub fn find(&self, topic: TopicId, partition: i32) -> Option<PartitionId> {
+        self.by_key.get(&(topic, partition)).copied()
+    }
+
+    /// Adds an empty partition.
+    pub fn create(&mut self, topic_id: TopicId, topic: &str, index: i32, epoch: i32, config: TopicConfig) -> PartitionId {
+        let id = PartitionId(u32::try_from(self.partitions.len()).expect("fewer than 2^32 partitions in a lifetime"));
+        let mut partition = Partition::new(id, topic_id, topic.to_string(), index, self.block, config);
+        partition.leader_epoch = epoch;
+        let before = self.by_key.insert((topic_id, index), id);
+        assert!(before.is_none(), "a partition is created once");
+        self.partitions.push(Some(Box::new(partition)));
+        id
+    }
+
+    /// A partition that exists.
+    pub fn partition(&self, id: PartitionId) -> &Partition {
+        self.partitions[id.0 as usize].as_deref().expect("ids of removed partitions are not used")
+    }
+
+    pub(crate) fn partition_mut(&mut self, id: PartitionId) -> &mut Partition {
+        self.partitions[id.0 as usize].as_deref_mut().expect("ids of removed partitions are not used")
+    }
+
+    /// Whether the partition still exists.
+    pub fn exists(&self, id: PartitionId) -> bool {
+        self.partitions.get(id.0 as usize).is_some_and(|p| p.is_some())
+    }
+
+    /// The partitions that exist.
+    pub fn iter(&self) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().flatten().map(|p| &**p)
+    }
+
+    /// Changes a topic's configuration; it counts from the next append on.
+    pub fn reconfigure(&mut self, id: PartitionId, config: TopicConfig) {
+        self.partition_mut(id).config = config;
+    }
+
+    /// This node leads the partition in a new epoch.
+    pub fn set_leader_epoch(&mut self, id: PartitionId, leader_epoch: i32) {
+        let partition = self.partition_mut(id);
+        assert!(partition.leader_epoch <= leader_epoch, "leader epochs grow");
+        partition.leader_epoch = leader_epoch;
+    }
+
+    /// The metadata log has been applied up to here; every commit from now on says so.
+    pub fn set_metadata_offset(&mut self, offset: u64) {
+        assert!(offset >= self.metadata_offset, "metadata is applied in order");
+        self.metadata_offset = offset;
+    }
+
+    /// The file system has this many bytes left, as the host measured.
+    pub fn set_free_bytes(&mut self, bytes: u64) {
+        self.free_bytes = bytes;
+    }
+
+    /// Makes room for so many bytes of produce at most, in a test.
+    #[cfg(test)]
+    pub(crate) fn set_room(&mut self, bytes: usize) {
+        self.limits.tail_bytes = (self.dirty_bytes as usize).saturating_add(bytes).saturating_mul(4).div_ceil(3);
+    }
+
+    /// Whether `bytes` more of produce can be taken now. If not, intake pauses until it can.
+    pub fn can_accept(&self, bytes: usize) -> bool {
+        self.journal.has_room(bytes) && (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3
+    }
+
+    /// Appends one validated batch as the producer sent it.
+    ///
+    /// # Errors
+    /// The producer's epoch or sequence does not fit, or the disk is full.
+    pub fn append(&mut self, now: Now, id: PartitionId, batch: &RecordBatch<'_>, v: &Validated) -> Result<Appended, AppendRefused> {
+        if self.free_bytes < self.dirty_bytes + v.size as u64 + self.limits.reserve_bytes {
+            let message = "the data directory's file system is full".to_string();
+            return Err(AppendRefused { error: ErrorCode::KAFKA_STORAGE_ERROR, message });
+        }
+        let producer = ProducerBatch::new(v.producer_id, v.producer_epoch, v.base_sequence, v.last_offset_delta);
+        let partition = self.partition(id);
+        if let Some(producer) = producer {
+            match partition.producers.check(producer) {
+                Ok(Verdict::New) => {}
+                Ok(Verdict::Duplicate(original)) => {
+                    return Ok(Appended {
+                        base_offset: original.base_offset,
+                        log_append_time_ms: append_time(partition, original.timestamp_ms),
+                        log_start_offset: partition.log_start,
+                        ack: original.ack,
+                    });
+                }
+                Err(error) => return Err(Self::refused_producer(error, producer, partition)),
+            }
+        }
+        Ok(self.append_checked(now, id, batch, v, producer))
+    }
+
+    fn refused_producer(error: ErrorCode, batch: ProducerBatch, partition: &Partition) -> AppendRefused {
+        let message = format!(
+            "producer {} epoch {} sent sequence {} to {}-{}, which does not follow what it wrote before",
+            batch.producer_id, batch.producer_epoch, batch.base_sequence, partition.topic, partition.index
+        );
+        AppendRefused { error, message }
+    }
+
+    fn append_checked(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        batch: &RecordBatch<'_>,
+        v: &Validated,
+        producer: Option<ProducerBatch>,
+    ) -> Appended {
+        let partition = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        let (base_offset, leader_epoch) = (partition.log_end, partition.leader_epoch);
+        let patch = HeaderPatch { base_offset, leader_epoch, timestamp: v.timestamp_patch };
+        let header = record_batch::patched_header(batch, &patch);
+        let crc = u32::from_be_bytes(header[CRC_FIELD].try_into().expect("the field has four bytes"));
+        let pieces: [&[u8]; 2] = [&header, batch.payload()];
+        let new = NewBatch {
+            size: u32::try_from(v.size).expect("a frame is shorter than 2^31"),
+            last_offset_delta: v.last_offset_delta,
+            max_timestamp_ms: v.max_timestamp,
+            max_timestamp_delta: v.offset_delta_of_max_timestamp,
+            crc,
+            producer,
+        };
+        if partition.roll_if_due(&new, now.wall_ms) {
+            self.closed_chunks.push_back(id);
+        }
+        let level = partition.config.durability;
+        let entry = NewEntry {
+            kind: EntryKind::Records,
+            level,
+            topic_id: partition.topic_id.0,
+            partition: partition.index,
+            leader_epoch,
+            base_offset,
+            last_offset: base_offset + i64::from(v.last_offset_delta),
+            segment_base_offset: partition.active().base_offset,
+            payload_crc: crc,
+        };
+        let placed = self.journal.append(entry, &pieces);
+        let ack = AckPoint { sequence: placed.sequence, level };
+        let memory = partition.tail.memory();
+        let place = Place { ordinal: placed.ordinal, ack, leader_epoch };
+        for _ in 0..partition.append(&new, place, &pieces, now.wall_ms) {
+            self.closed_chunks.push_back(id);
+        }
+        self.tail_memory += partition.tail.memory() - memory;
+        self.dirty_bytes += v.size as u64;
+        if partition.listed_ordinal != placed.ordinal {
+            partition.listed_ordinal = placed.ordinal;
+            list_user(&mut self.users, placed.ordinal, id);
+        }
+        let appended = Appended {
+            base_offset,
+            log_append_time_ms: append_time(partition, now.wall_ms),
+            log_start_offset: partition.log_start,
+            ack,
+        };
+        match level {
+            Durability::Fsync => push_once(&mut self.awaiting_durable, (placed.sequence, id)),
+            Durability::Write => push_once(&mut self.awaiting_written, (placed.sequence, id)),
+            Durability::Memory => self.advance(id),
+        }
+        appended
+    }
+
+    fn advance(&mut self, id: PartitionId) {
+        let reached = self.reached;
+        let Some(partition) = self.partitions[id.0 as usize].as_deref_mut() else { return };
+        if partition.advance_high_watermark(reached) {
+            self.progress.advanced.push(id);
+        }
+    }
+
+    /// Whether an answer that waits for `ack` may leave.
+    pub fn reached(&self, ack: AckPoint) -> bool {
+        self.reached.is_reached(ack)
+    }
+
+    /// Reads whole visible batches from the one that holds `from`, at most `max_bytes`; with `whole_first` the first one
+    /// whatever its size.
+    pub fn read(
+        &mut self,
+        id: PartitionId,
+        from: i64,
+        max_bytes: usize,
+        whole_first: bool,
+        actions: &mut Vec<Action>,
+    ) -> Read {
+        let partition = self.partition(id);
+        if from < partition.log_start || from > partition.high_watermark {
+            return Read::OutOfRange;
+        }
+        if from == partition.high_watermark {
+            return Read::Records { segments: Vec::new(), bytes: 0 };
+        }
+        if let Some((segments, bytes)) = partition.read_tail(from, max_bytes, whole_first) {
+            return Read::Records { segments, bytes };
+        }
+        let partition = self.partitions[id.0 as usize].as_deref().expect("found above");
+        self.reads.fetch(partition, from, max_bytes, whole_first, self.block, &mut self.ids, actions)
+    }
+
+    /// Finds a record by its timestamp, below the high watermark.
+    pub fn lookup_timestamp(&mut self, id: PartitionId, target: TimestampTarget, actions: &mut Vec<Action>) -> Lookup {
+        let partition = self.partitions[id.0 as usize].as_deref().expect("the caller found it");
+        self.reads.lookup(partition, target, self.block, &mut self.ids, actions)
+    }
+
+    /// Bytes between `from` and the high watermark; an estimate below the tail.
+    pub fn available_bytes(&self, id: PartitionId, from: i64) -> u64 {
+        self.partition(id).available_bytes(from)
+    }
+
+    /// First offset of the log.
+    pub fn log_start_offset(&self, id: PartitionId) -> i64 {
+        self.partition(id).log_start
+    }
+
+    /// Offsets below it are visible.
+    pub fn high_watermark(&self, id: PartitionId) -> i64 {
+        self.partition(id).high_watermark
+    }
+
+    /// Offset of the next record.
+    pub fn log_end_offset(&self, id: PartitionId) -> i64 {
+        self.partition(id).log_end
+    }
+
+    /// The epoch in which this node leads the partition.
+    pub fn leader_epoch(&self, id: PartitionId) -> i32 {
+        self.partition(id).leader_epoch
+    }
+
+    /// Stops serving a partition whose topic was deleted, and removes its files when nothing is in flight on them.
+    pub fn remove(&mut self, id: PartitionId, actions: &mut Vec<Action>) {
+        let Some(mut partition) = self.partitions[id.0 as usize].take() else { return };
+        self.by_key.remove(&(partition.topic_id, partition.index));
+        self.tail_memory -= partition.tail.memory();
+        self.dirty_bytes -= partition.dirty_bytes();
+        self.progress.gone.push(id);
+        self.reads.forget_partition(id, &mut self.progress);
+        partition.tail.drop_before(i64::MAX);
+        self.write_back.remove_folder(&partition, &mut self.ids, actions);
+    }
+
+    /// An operation that the shard started has ended. Returns whether it was one of the logs'.
+    ///
+    /// # Errors
+    /// In words, when the process must not go on.
+    pub fn completed(
+        &mut self,
+        now: Now,
+        op: OpId,
+        result: Result<Vec<Bytes>, IoError>,
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, String> {
+        if self.write_back.owns(op) {
+            self.write_back_completed(now, op, result, actions)?;
+            return Ok(true);
+        }
+        if self.reads.owns(op) {
+            self.read_completed(op, result, actions);
+            return Ok(true);
+        }
+        match self.journal.completed(op, &result, &mut self.ids, actions) {
+            Ok(ours) => Ok(ours),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn read_completed(&mut self, op: OpId, result: Result<Vec<Bytes>, IoError>, actions: &mut Vec<Action>) {
+        let Some(id) = self.reads.partition_of(op) else { return self.reads.abandoned(op) };
+        match self.partitions[id.0 as usize].as_deref_mut() {
+            Some(partition) => {
+                self.reads.completed(partition, op, result, self.block, &mut self.ids, &mut self.progress, actions);
+            }
+            None => self.reads.abandoned(op),
+        }
+    }
+
+    /// The end of a turn: commits are cut, watermarks moved, disk jobs started.
+    pub fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.retain(now);
+        self.write_back_turn(now, actions);
+        self.journal.cut(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
+        self.journal.close_if_idle(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
+        self.note_reached(now, actions);
+        self.evict();
+        while let Some(id) = self.reads.next_waiting() {
+            let Some(partition) = self.partitions[id.0 as usize].as_deref() else { break };
+            self.reads.start_waiting(partition, self.block, &mut self.ids, actions);
+        }
+    }
+
+    /// Moves everything that waited for the journal.
+    pub fn note_reached(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let reached =
+            Reached { written: self.journal.written_sequence(), durable: self.journal.durable_sequence() };
+        if reached == self.reached {
+            return;
+        }
+        self.reached = reached;
+        self.progress.acks = true;
+        while let Some((_, id)) = self.awaiting_durable.pop_front_if(|(sequence, _)| *sequence <= reached.durable) {
+            self.advance(id);
+        }
+        while let Some((_, id)) = self.awaiting_written.pop_front_if(|(sequence, _)| *sequence <= reached.written) {
+            self.advance(id);
+        }
+        self.apply_log_starts(now, actions);
+    }
+
+    /// Where this shard's identifiers come from.
+    pub(crate) fn ids_mut(&mut self) -> &mut Ids {
+        &mut self.ids
+    }
+
+    /// Whether [`Self::take_progress`] has something to tell.
+    pub fn has_progress(&self) -> bool {
+        !self.progress.is_empty()
+    }
+
+    /// Takes what happened since the last call.
+    pub fn take_progress(&mut self) -> Progress {
+        core::mem::take(&mut self.progress)
+    }
+
+    /// When the logs want a tick, in microseconds of the monotonic clock.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        let journal = self.journal.next_deadline_us();
+        let own = [Some(self.retention_due_us), journal, self.write_back.next_deadline_us()];
+        own.into_iter().flatten().min()
+    }
+
+    fn retain(&mut self, now: Now) {
+        if now.monotonic_us < self.retention_due_us {
+            return;
+        }
+        self.retention_due_us = now.monotonic_us + self.limits.retention_check_ms * 1_000;
+        let expired_ms = now.wall_ms.saturating_sub(self.limits.producer_expiration_ms);
+        for index in 0..self.partitions.len() {
+            let Some(partition) = self.partitions[index].as_deref_mut() else { continue };
+            partition.producers.expire(expired_ms);
+            partition.flushed_producers.expire(expired_ms);
+            if let Some(target) = partition.retention_target(now.wall_ms) {
+                let id = partition.id;
+                self.begin_log_start(id, target);
+            }
+        }
+    }
+
+    /// Writes a new log start into the journal; once it is durable the log begins there and segments go.
+    pub fn begin_log_start(&mut self, id: PartitionId, offset: i64) -> AckPoint {
+        let partition = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        assert!(offset <= partition.high_watermark, "only what was visible is deleted");
+        if offset <= partition.log_start.max(partition.log_start_pending.unwrap_or(0)) {
+            return AckPoint::NOW;
+        }
+        partition.log_start_pending = Some(offset);
+        let entry = NewEntry {
+            kind: EntryKind::LogStart,
+            level: Durability::Fsync,
+            topic_id: partition.topic_id.0,
+            partition: partition.index,
+            leader_epoch: partition.leader_epoch,
+            base_offset: offset,
+            last_offset: offset,
+            segment_base_offset: partition.active().base_offset,
+            payload_crc: 0,
+        };
+        let placed = self.journal.append(entry, &[]);
+        self.log_starts.push_back((placed.sequence, id, offset));
+        AckPoint { sequence: placed.sequence, level: Durability::Fsync }
+    }
+
+    fn apply_log_starts(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let mut later = VecDeque::new();
+        while let Some((sequence, id, offset)) = self.log_starts.pop_front() {
+            if sequence > self.reached.durable {
+                later.push_back((sequence, id, offset));
+                continue;
+            }
+            let Some(partition) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
+            partition.log_start = partition.log_start.max(offset);
+            if partition.log_start_pending == Some(offset) {
+                partition.log_start_pending = None;
+            }
+            if partition.busy {
+                self.write_back.trim_later(id);
+            } else {
+                self.trim(now, id, actions);
+            }
+        }
+        self.log_starts = later;
+    }
+
+    /// Drops the segments below the log start, in memory and on disk. Not while a write-back of the partition runs.
+    pub(super) fn trim(&mut self, now: Now, id: PartitionId, actions: &mut Vec<Action>) {
+        let Some(partition) = self.partitions[id.0 as usize].as_deref_mut() else { return };
+        let (dirty, memory, log_start) = (partition.dirty_bytes(), partition.tail.memory(), partition.log_start);
+        let gone = partition.advance_log_start(log_start, now.wall_ms);
+        self.dirty_bytes = self.dirty_bytes - dirty + partition.dirty_bytes();
+        self.tail_memory = self.tail_memory - memory + partition.tail.memory();
+        if !gone.is_empty() && partition.has_folder {
+            self.write_back.remove_segments(partition, &gone, &mut self.ids, actions);
+        }
+        for segment in &gone {
+            self.reads.forget_segment(id, segment.base_offset);
+        }
+    }
+
+    fn evict(&mut self) {
+        let mut tries = self.closed_chunks.len();
+        while self.tail_memory > self.limits.tail_bytes && tries > 0 {
+            tries -= 1;
+            let Some(id) = self.closed_chunks.pop_front() else { break };
+            let Some(partition) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
+            let flushed = partition.flushed;
+            match partition.tail.evict_oldest(&flushed) {
+                Some(freed) => self.tail_memory -= freed,
+                None => self.closed_chunks.push_back(id),
+            }
+        }
+    }
+
+    /// After a start: segments below the log start, whose removal was cut off, go in the first turn.
+    pub(crate) fn trim_after_start(&mut self) {
+        for p in self.partitions.iter().flatten().filter(|p| p.segments[0].next_offset <= p.log_start && p.log_start > 0) {
+            self.write_back.trim_later(p.id);
+        }
+    }
+
+    /// Says something to the operator.
+    pub(super) fn log(actions: &mut Vec<Action>, level: LogLevel, message: String) {
+        actions.push(Action::Log { level, message });
+    }
+
+    /// Takes part of a recovered partition into the account, after `replay` filled it.
+    pub(crate) fn account_recovered(&mut self, id: PartitionId) {
+        let partition = self.partitions[id.0 as usize].as_deref().expect("it was just recovered");
+        self.tail_memory += partition.tail.memory();
+        self.dirty_bytes += partition.dirty_bytes();
+        let mut ordinals: Vec<u64> = partition.unflushed().map(|b| b.ordinal).collect();
+        ordinals.dedup();
+        let chunks = partition.tail.chunk_count();
+        for ordinal in ordinals {
+            list_user(&mut self.users, ordinal, id);
+        }
+        self.closed_chunks.extend(core::iter::repeat_n(id, chunks));
+    }
+}
+
+fn push_once(queue: &mut VecDeque<(u64, PartitionId)>, item: (u64, PartitionId)) {
+    if queue.back() != Some(&item) {
+        queue.push_back(item);
+    }
+}
+
+/// Notes that a partition has an entry in a use of a journal file.
+pub(super) fn list_user(users: &mut VecDeque<(u64, Vec<PartitionId>)>, ordinal: u64, id: PartitionId) {
+    let at = users.partition_point(|(o, _)| *o < ordinal);
+    match users.get_mut(at) {
+        Some((o, ids)) if *o == ordinal => {
+            if ids.last() != Some(&id) {
+                ids.push(id);
+            }
+        }
+        _ => users.insert(at, (ordinal, alloc::vec![id])),
+    }
+}
+
+fn append_time(partition: &Partition, now_ms: i64) -> i64 {
+    if partition.config.log_append_time { now_ms } else { -1 }
+}

@@ -1,0 +1,597 @@
+//! Reads of what is no longer in memory: fetches and timestamp lookups on segment files.
+//!
+//! A job goes through at most three stages: the segment's index files (cached), a search for the first batch from the
+//! position that the index names, and the batches wanted. Every batch is verified (CRC, offset, leader epoch) before it
+//! is handed out, so what rotted on disk is an error and never data.
+//!
+//! Invariants: memory of reads in flight stays within the limit (further jobs wait in line); a read never goes past the
+//! flushed offset, since what is behind it is in memory; an index is only believed after the batch at its position
+//! fits, otherwise the segment is searched from its beginning.
+
+use super::index::SegmentIndex;
+use super::logs::{Lookup, Read, TimestampTarget};
+use super::partition::Partition;
+use super::segment;
+use super::tail::Batch;
+use super::write_back::index_reads;
+use super::{FoundOffset, PartitionId, Progress, ReadId};
+use crate::ids::Ids;
+use crate::io::{Action, ENOENT, FileId, IoError, LogLevel, OpId, OpenMode, Step};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use corelog_wire::error_code::ErrorCode;
+use corelog_wire::record_batch::{self, MalformedBatch, RecordBatch};
+
+/// The most bytes that one read asks the disk for, unless a single batch is larger.
+const READ_BYTES_MAX: u64 = 1 << 20;
+/// The fewest: small requests in a row find the next batches in the same read.
+const READ_BYTES_MIN: u64 = 64 << 10;
+/// Places remembered where sequential readers go on.
+const CURSORS_MAX: usize = 4_096;
+/// Memory for the indexes of sealed segments, in bytes.
+const INDEX_CACHE_BYTES: usize = 32 << 20;
+/// How far a batch is unfolded in search of a timestamp.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    Fetch { from: i64, max_bytes: usize, whole_first: bool },
+    Time { at_ms: i64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Index,
+    Data { position: u64, len: u64, trusted: bool },
+}
+
+#[derive(Debug)]
+struct Job {
+    id: ReadId,
+    partition: PartitionId,
+    purpose: Purpose,
+    segment: i64,
+    stage: Stage,
+    expected: Option<i64>,
+    reserved: usize,
+    opened: Vec<FileId>,
+}
+
+/// Where a search goes on, or what it found.
+enum Next {
+    At { position: u64, len: u64, expected: Option<i64> },
+    FromTheBeginning,
+    Batches(Bytes, usize, i64),
+    Found(FoundOffset),
+    Exhausted,
+    Damaged(String),
+}
+
+/// The reads of a shard.
+#[derive(Debug)]
+pub struct Reads {
+    limit_bytes: usize,
+    reserved_bytes: usize,
+    next_id: u64,
+    jobs: BTreeMap<OpId, Job>,
+    abandoned: BTreeMap<OpId, (usize, Vec<FileId>)>,
+    waiting: VecDeque<Job>,
+    closing: Vec<OpId>,
+    cursors: BTreeMap<(PartitionId, i64), (i64, u64)>,
+    cursor_order: VecDeque<(PartitionId, i64)>,
+    indexes: BTreeMap<(PartitionId, i64), SegmentIndex>,
+    index_order: VecDeque<(PartitionId, i64)>,
+    index_bytes: usize,
+}
+
+impl Reads {
+    /// No reads; at most `limit_bytes` of memory for those to come.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self {
+            limit_bytes,
+            reserved_bytes: 0,
+            next_id: 0,
+            jobs: BTreeMap::new(),
+            abandoned: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            closing: Vec::new(),
+            cursors: BTreeMap::new(),
+            cursor_order: VecDeque::new(),
+            indexes: BTreeMap::new(),
+            index_order: VecDeque::new(),
+            index_bytes: 0,
+        }
+    }
+
+    pub(super) fn owns(&self, op: OpId) -> bool {
+        self.jobs.contains_key(&op) || self.abandoned.contains_key(&op) || self.closing.contains(&op)
+    }
+
+    pub(super) fn partition_of(&self, op: OpId) -> Option<PartitionId> {
+        self.jobs.get(&op).map(|job| job.partition)
+    }
+
+    /// Starts a fetch from the segment files.
+    #[expect(clippy::too_many_arguments, reason = "the request and the three sinks of every effect")]
+    pub(super) fn fetch(
+        &mut self,
+        partition: &Partition,
+        from: i64,
+        max_bytes: usize,
+        whole_first: bool,
+        block: usize,
+        ids: &mut Ids,
+        actions: &mut Vec<Action>,
+    ) -> Read {
+        let at = partition.segment_of(from);
+        let segment = &partition.segments[at];
+        // An offset behind the last batch of a segment (a gap) is found in the next one.
+        let segment = if from >= segment.next_offset { partition.segments.get(at + 1).unwrap_or(segment) } else { segment };
+        let purpose = Purpose::Fetch { from, max_bytes, whole_first };
+        let stage = match self.take_cursor(partition.id, from) {
+            Some((base, position)) if base == segment.base_offset => {
+                let len = wanted_len(&purpose, block);
+                Stage::Data { position, len, trusted: true }
+            }
+            _ => self.first_stage(partition, segment.base_offset, &purpose, block),
+        };
+        Read::Pending(self.begin(partition, purpose, segment.base_offset, stage, block, ids, actions))
+    }
+
+    /// Finds a record by timestamp, in memory if it is there.
+    pub(super) fn lookup(
+        &mut self,
+        partition: &Partition,
+        target: TimestampTarget,
+        block: usize,
+        ids: &mut Ids,
+        actions: &mut Vec<Action>,
+    ) -> Lookup {
+        let at_ms = match target {
+            TimestampTarget::Max => return Lookup::Done(largest_timestamp(partition)),
+            TimestampTarget::At(at_ms) => at_ms,
+        };
+        let candidate = partition.segments.iter().find(|s| {
+            s.len > 0 && s.max_timestamp_ms >= at_ms && s.next_offset > partition.log_start
+        });
+        let Some(segment) = candidate else { return Lookup::Done(None) };
+        if partition.tail.first_offset().is_some_and(|first| first <= segment.base_offset.max(partition.log_start)) {
+            return match find_in_tail(partition, at_ms) {
+                Ok(found) => Lookup::Done(found),
+                Err(_) => Lookup::Failed(ErrorCode::CORRUPT_MESSAGE),
+            };
+        }
+        let purpose = Purpose::Time { at_ms };
+        let stage = self.first_stage(partition, segment.base_offset, &purpose, block);
+        Lookup::Pending(self.begin(partition, purpose, segment.base_offset, stage, block, ids, actions))
+    }
+
+    fn first_stage(&mut self, p: &Partition, base_offset: i64, purpose: &Purpose, block: usize) -> Stage {
+        let segment = &p.segments[p.segment_of(base_offset)];
+        let cached = self.indexes.get(&(p.id, base_offset));
+        let Some(index) = segment.index_loaded.then_some(&segment.index).or(cached) else { return Stage::Index };
+        let relative = match *purpose {
+            Purpose::Fetch { from, .. } => u32::try_from(from.max(base_offset) - base_offset).unwrap_or(u32::MAX),
+            Purpose::Time { at_ms } => index.offset_before_time(at_ms),
+        };
+        let position = u64::from(index.position_before(relative));
+        Stage::Data { position, len: wanted_len(purpose, block), trusted: position == 0 }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the request and the three sinks of every effect")]
+    fn begin(
+        &mut self,
+        partition: &Partition,
+        purpose: Purpose,
+        segment: i64,
+        stage: Stage,
+        block: usize,
+        ids: &mut Ids,
+        actions: &mut Vec<Action>,
+    ) -> ReadId {
+        self.next_id += 1;
+        let id = ReadId(self.next_id);
+        let job = Job {
+            id,
+            partition: partition.id,
+            purpose,
+            segment,
+            stage,
+            expected: None,
+            reserved: 0,
+            opened: Vec::new(),
+        };
+        self.submit(partition, job, block, ids, actions);
+        id
+    }
+
+    fn submit(&mut self, p: &Partition, mut job: Job, block: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
+        let folder = segment::folder(&p.topic, p.index);
+        let segment = &p.segments[p.segment_of(job.segment)];
+        let steps = match job.stage {
+            Stage::Index => index_reads(&folder, segment, ids),
+            Stage::Data { position, len, .. } => {
+                let file = ids.file();
+                let block = block as u64;
+                let offset = position - position % block;
+                let end = (position + len).min(on_disk_len(p, job.segment)).next_multiple_of(block);
+                let path = segment::file(&folder, job.segment, "log");
+                vec![
+                    Step::Open { file, path, mode: OpenMode::READ },
+                    Step::Read { file, offset, len: (end - offset) as usize },
+                    Step::Close { file },
+                ]
+            }
+        };
+        job.reserved = steps.iter().map(|s| if let Step::Read { len, .. } = s { *len } else { 0 }).sum();
+        if self.reserved_bytes > 0 && self.reserved_bytes + job.reserved > self.limit_bytes {
+            return self.waiting.push_back(job);
+        }
+        self.reserved_bytes += job.reserved;
+        job.opened = steps.iter().filter_map(|s| if let Step::Open { file, .. } = s { Some(*file) } else { None }).collect();
+        let op = ids.op();
+        self.jobs.insert(op, job);
+        actions.push(Action::Io { op, steps });
+    }
+
+    /// Jobs that waited for memory: to be called with each partition that may have one.
+    pub(super) fn next_waiting(&self) -> Option<PartitionId> {
+        let job = self.waiting.front()?;
+        (self.reserved_bytes == 0 || self.reserved_bytes + job.reserved <= self.limit_bytes).then_some(job.partition)
+    }
+
+    /// Starts the job at the head of the line.
+    pub(super) fn start_waiting(&mut self, p: &Partition, block: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
+        if let Some(job) = self.waiting.pop_front() {
+            self.submit(p, job, block, ids, actions);
+        }
+    }
+
+    /// Nobody waits for this operation any more.
+    pub(super) fn abandoned(&mut self, op: OpId) {
+        if let Some((reserved, _)) = self.abandoned.remove(&op) {
+            self.reserved_bytes -= reserved;
+        }
+        if let Some(job) = self.jobs.remove(&op) {
+            self.reserved_bytes -= job.reserved;
+        }
+        self.closing.retain(|closing| *closing != op);
+    }
+
+    /// An operation has ended: its job goes on or is done.
+    #[expect(clippy::too_many_arguments, reason = "the completion and the four sinks of every effect")]
+    pub(super) fn completed(
+        &mut self,
+        partition: &mut Partition,
+        op: OpId,
+        result: Result<Vec<Bytes>, IoError>,
+        block: usize,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(mut job) = self.jobs.remove(&op) else { return self.abandoned(op) };
+        self.reserved_bytes -= job.reserved;
+        let files = match result {
+            Ok(files) => files,
+            Err(error) => {
+                self.close(core::mem::take(&mut job.opened), ids, actions);
+                if job.stage == Stage::Index {
+                    if error.errno != ENOENT {
+                        actions.push(Action::Log { level: LogLevel::Warn, message: could_not_read(&error) });
+                    }
+                    Vec::new()
+                } else {
+                    actions.push(Action::Log { level: LogLevel::Error, message: could_not_read(&error) });
+                    return finish(&job, Err(ErrorCode::KAFKA_STORAGE_ERROR), progress);
+                }
+            }
+        };
+        if job.stage == Stage::Index {
+            self.remember_index(partition, job.segment, &files);
+            job.stage = self.first_stage(partition, job.segment, &job.purpose, block);
+            return self.submit(partition, job, block, ids, actions);
+        }
+        let data = files.into_iter().next().unwrap_or_default();
+        match advance(partition, &job, &data, block) {
+            Next::At { position, len, expected } => {
+                job.stage = Stage::Data { position, len, trusted: true };
+                job.expected = expected;
+                self.submit(partition, job, block, ids, actions);
+            }
+            Next::FromTheBeginning => {
+                self.forget_segment(partition.id, job.segment);
+                let len = wanted_len(&job.purpose, block);
+                job.stage = Stage::Data { position: 0, len, trusted: true };
+                self.submit(partition, job, block, ids, actions);
+            }
+            Next::Batches(bytes, end, next_offset) => {
+                self.remember_cursor((partition.id, next_offset), (job.segment, end as u64));
+                let pieces = if bytes.is_empty() { Vec::new() } else { vec![bytes] };
+                finish(&job, Ok(Found::Batches(pieces)), progress);
+            }
+            Next::Found(found) => finish(&job, Ok(Found::Offset(Some(found))), progress),
+            Next::Exhausted => self.next_segment(partition, job, block, ids, progress, actions),
+            Next::Damaged(message) => {
+                actions.push(Action::Log { level: LogLevel::Error, message });
+                finish(&job, Err(ErrorCode::KAFKA_STORAGE_ERROR), progress);
+            }
+        }
+    }
+
+    /// A search came to the end of what its segment holds on disk.
+    fn next_segment(
+        &mut self,
+        p: &Partition,
+        mut job: Job,
+        block: usize,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
+        let Purpose::Time { at_ms } = job.purpose else {
+            // The log moved on below the reader: it asks again and finds the rest in memory.
+            return finish(&job, Ok(Found::Batches(Vec::new())), progress);
+        };
+        let in_memory_from = p.tail.first_offset().unwrap_or(p.log_end);
+        let next = (p.segments.iter())
+            .find(|s| s.base_offset > job.segment && s.max_timestamp_ms >= at_ms && s.base_offset < in_memory_from);
+        if let Some(next) = next.filter(|s| s.base_offset <= p.flushed.segment) {
+            job.segment = next.base_offset;
+            job.expected = None;
+            job.stage = self.first_stage(p, job.segment, &job.purpose, block);
+            return self.submit(p, job, block, ids, actions);
+        }
+        let found = find_in_tail(p, at_ms).map(Found::Offset).map_err(|_| ErrorCode::CORRUPT_MESSAGE);
+        finish(&job, found, progress);
+    }
+
+    fn close(&mut self, opened: Vec<FileId>, ids: &mut Ids, actions: &mut Vec<Action>) {
+        if !opened.is_empty() {
+            let op = ids.op();
+            self.closing.push(op);
+            actions.push(Action::Io { op, steps: opened.into_iter().map(|file| Step::Close { file }).collect() });
+        }
+    }
+
+    fn remember_index(&mut self, p: &mut Partition, base_offset: i64, files: &[Bytes]) {
+        let at = p.segment_of(base_offset);
+        let valid_len = on_disk_len(p, base_offset);
+        let segment = &p.segments[at];
+        let empty = Bytes::new();
+        let (offsets, times) = (files.first().unwrap_or(&empty), files.get(1).unwrap_or(&empty));
+        let mut index = SegmentIndex::decode(offsets, times, valid_len);
+        if base_offset == p.flushed.segment {
+            // What this process indexed itself comes behind.
+            let mut both = segment.index.clone();
+            both.prepend(index);
+            index = both;
+        }
+        self.index_bytes += index.memory();
+        self.indexes.insert((p.id, base_offset), index);
+        self.index_order.push_back((p.id, base_offset));
+        while self.index_bytes > INDEX_CACHE_BYTES && self.index_order.len() > 1 {
+            let Some((partition, segment)) = self.index_order.pop_front() else { break };
+            self.forget_index(partition, segment);
+        }
+    }
+
+    fn forget_index(&mut self, partition: PartitionId, segment: i64) {
+        if let Some(index) = self.indexes.remove(&(partition, segment)) {
+            self.index_bytes -= index.memory();
+        }
+    }
+
+    fn take_cursor(&mut self, partition: PartitionId, from: i64) -> Option<(i64, u64)> {
+        self.cursors.remove(&(partition, from))
+    }
+
+    fn remember_cursor(&mut self, key: (PartitionId, i64), place: (i64, u64)) {
+        if self.cursors.insert(key, place).is_none() {
+            self.cursor_order.push_back(key);
+        }
+        while self.cursor_order.len() > CURSORS_MAX {
+            if let Some(oldest) = self.cursor_order.pop_front() {
+                self.cursors.remove(&oldest);
+            }
+        }
+    }
+
+    /// A segment is gone, or its index is not to be believed.
+    pub(super) fn forget_segment(&mut self, partition: PartitionId, segment: i64) {
+        self.forget_index(partition, segment);
+        self.cursors.retain(|(p, _), (s, _)| *p != partition || *s != segment);
+    }
+
+    /// A partition is gone: whoever reads it is told so.
+    pub(super) fn forget_partition(&mut self, partition: PartitionId, progress: &mut Progress) {
+        let ended: Vec<OpId> = self.jobs.iter().filter(|(_, j)| j.partition == partition).map(|(op, _)| *op).collect();
+        for op in ended {
+            if let Some(mut job) = self.jobs.remove(&op) {
+                self.abandoned.insert(op, (job.reserved, core::mem::take(&mut job.opened)));
+                finish(&job, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), progress);
+            }
+        }
+        let (gone, kept) = core::mem::take(&mut self.waiting).into_iter().partition(|j| j.partition == partition);
+        self.waiting = kept;
+        let gone: VecDeque<Job> = gone;
+        gone.iter().for_each(|job| finish(job, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), progress));
+        self.cursors.retain(|(p, _), _| *p != partition);
+        let indexes: Vec<i64> = self.indexes.keys().filter(|(p, _)| *p == partition).map(|(_, s)| *s).collect();
+        indexes.into_iter().for_each(|s| self.forget_index(partition, s));
+    }
+
+    /// Whether nothing is being read.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.waiting.is_empty()
+    }
+}
+
+enum Found {
+    Batches(Vec<Bytes>),
+    Offset(Option<FoundOffset>),
+}
+
+fn finish(job: &Job, found: Result<Found, ErrorCode>, progress: &mut Progress) {
+    match (job.purpose, found) {
+        (Purpose::Fetch { .. }, Ok(Found::Batches(pieces))) => progress.reads.push((job.id, Ok(pieces))),
+        (Purpose::Fetch { .. }, Err(error)) => progress.reads.push((job.id, Err(error))),
+        (Purpose::Time { .. }, Ok(Found::Offset(found))) => progress.lookups.push((job.id, Ok(found))),
+        (Purpose::Time { .. }, Err(error)) => progress.lookups.push((job.id, Err(error))),
+        _ => unreachable!("a fetch finds batches and a lookup an offset"),
+    }
+}
+
+fn could_not_read(error: &IoError) -> String {
+    format!("{} failed with error {}", error.what, error.errno)
+}
+
+fn wanted_len(purpose: &Purpose, block: usize) -> u64 {
+    let wanted = match *purpose {
+        Purpose::Fetch { max_bytes, .. } => (max_bytes as u64).clamp(READ_BYTES_MIN, READ_BYTES_MAX),
+        Purpose::Time { .. } => READ_BYTES_MIN,
+    };
+    wanted + block as u64
+}
+
+/// Bytes of whole batches that the file of a segment holds.
+fn on_disk_len(p: &Partition, base_offset: i64) -> u64 {
+    if base_offset == p.flushed.segment { p.flushed.offset_position } else { p.segments[p.segment_of(base_offset)].len }
+}
+
+/// Looks through what was read: `data` begins at the block of the stage's position.
+fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> Next {
+    let Stage::Data { position, trusted, .. } = job.stage else { unreachable!("the caller handles the index stage") };
+    let end = on_disk_len(p, job.segment);
+    let skip = (position % block as u64) as usize;
+    let readable = ((end - position.min(end)) as usize).min(data.len().saturating_sub(skip));
+    let bytes = &data[skip.min(data.len())..][..readable];
+    let mut at = 0_usize;
+    let mut expected = job.expected;
+    let mut taken: Option<(usize, usize, i64)> = None;
+    loop {
+        let left = &bytes[at..];
+        if position + at as u64 >= end {
+            break;
+        }
+        let batch = match RecordBatch::split_from(left) {
+            Ok((batch, _)) => batch,
+            Err(MalformedBatch::Incomplete(needed)) if position + (at + needed) as u64 <= end => {
+                if taken.is_some() {
+                    break;
+                }
+                if at == 0 && left.len() >= needed {
+                    return Next::Damaged(damaged(p, job.segment, position, "its length does not fit"));
+                }
+                // Go on where this batch begins, with room for all of it.
+                let len = (needed as u64).max(wanted_len(&job.purpose, block));
+                return Next::At { position: position + at as u64, len, expected };
+            }
+            Err(_) if !trusted => return Next::FromTheBeginning,
+            Err(error) => return Next::Damaged(damaged(p, job.segment, position + at as u64, &format!("{error}"))),
+        };
+        let wanted = match job.purpose {
+            Purpose::Fetch { from, .. } => batch.last_offset() >= from,
+            Purpose::Time { at_ms } => batch.max_timestamp() >= at_ms && batch.last_offset() >= p.log_start,
+        };
+        if let Err(what) = check(p, job, &batch, expected, wanted) {
+            return match (trusted, taken) {
+                (_, Some(_)) => break,
+                (false, None) => Next::FromTheBeginning,
+                (true, None) => Next::Damaged(damaged(p, job.segment, position + at as u64, &what)),
+            };
+        }
+        expected = Some(batch.next_offset());
+        match job.purpose {
+            Purpose::Fetch { max_bytes, whole_first, .. } if wanted => {
+                let start = taken.map_or(at, |(start, ..)| start);
+                let total = at + batch.size() - start;
+                if total > max_bytes && (taken.is_some() || !whole_first) {
+                    taken = taken.or(Some((at, at, batch.base_offset())));
+                    break;
+                }
+                taken = Some((start, at + batch.size(), batch.next_offset()));
+            }
+            Purpose::Time { at_ms } if wanted => match record_batch::find_offset_by_timestamp(&batch, at_ms, DECOMPRESSED_BYTES_MAX) {
+                Ok(Some((offset, timestamp_ms))) if offset >= p.log_start => {
+                    let leader_epoch = batch.partition_leader_epoch();
+                    return Next::Found(FoundOffset { offset, timestamp_ms, leader_epoch });
+                }
+                Ok(_) => {}
+                Err(error) => return Next::Damaged(damaged(p, job.segment, position + at as u64, &format!("{error}"))),
+            },
+            _ => {}
+        }
+        at += batch.size();
+    }
+    match taken {
+        Some((start, stop, next_offset)) => {
+            let piece = data.slice(skip + start..skip + stop);
+            Next::Batches(piece, position as usize + stop, next_offset)
+        }
+        None if position + at as u64 >= end => Next::Exhausted,
+        None => Next::At { position: position + at as u64, len: wanted_len(&job.purpose, block), expected },
+    }
+}
+
+fn check(p: &Partition, job: &Job, batch: &RecordBatch<'_>, expected: Option<i64>, wanted: bool) -> Result<(), String> {
+    let base = batch.base_offset();
+    let segment = &p.segments[p.segment_of(job.segment)];
+    let inside = base >= segment.base_offset && batch.next_offset() <= segment.next_offset && batch.last_offset_delta() >= 0;
+    if !inside || expected.is_some_and(|expected| base < expected) {
+        return Err(format!("it has offsets {base} to {}, which do not belong there", batch.last_offset()));
+    }
+    let epoch = batch.partition_leader_epoch();
+    if base >= p.log_start && p.epochs.epoch_at(base).is_some_and(|known| known != epoch) {
+        return Err(format!("it has leader epoch {epoch}, which was not in force at offset {base}"));
+    }
+    // Batches that are only passed over are not worth a checksum.
+    if wanted && !batch.has_valid_crc() {
+        return Err(String::from("its checksum does not fit its content"));
+    }
+    Ok(())
+}
+
+fn damaged(p: &Partition, segment: i64, position: u64, what: &str) -> String {
+    let path = segment::file(&segment::folder(&p.topic, p.index), segment, "log");
+    format!("{path} is damaged: the batch at byte {position} cannot be served: {what}")
+}
+
+/// The first visible record of the tail at or after a time.
+fn find_in_tail(p: &Partition, at_ms: i64) -> Result<Option<FoundOffset>, record_batch::RecordsError> {
+    let visible = |b: &&Batch| b.last_offset < p.high_watermark;
+    for batch in p.tail.batches().iter().take_while(visible) {
+        if batch.max_timestamp_ms < at_ms || batch.last_offset < p.log_start {
+            continue;
+        }
+        let bytes = p.tail.copy(batch);
+        let Ok((view, _)) = RecordBatch::split_from(&bytes) else { continue };
+        if let Some((offset, timestamp_ms)) = record_batch::find_offset_by_timestamp(&view, at_ms, DECOMPRESSED_BYTES_MAX)? {
+            if offset >= p.log_start {
+                return Ok(Some(FoundOffset { offset, timestamp_ms, leader_epoch: batch.leader_epoch }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The first visible record with the largest timestamp (KIP-734).
+fn largest_timestamp(p: &Partition) -> Option<FoundOffset> {
+    let from_segments = (p.segments.iter())
+        .filter(|s| s.offset_of_max_timestamp >= p.log_start && s.next_offset <= p.high_watermark)
+        .map(|s| (s.max_timestamp_ms, s.offset_of_max_timestamp));
+    let from_tail = (p.tail.batches().iter())
+        .filter(|b| b.last_offset < p.high_watermark && b.offset_of_max_timestamp >= p.log_start)
+        .map(|b| (b.max_timestamp_ms, b.offset_of_max_timestamp));
+    let of_flushed = Some((p.flushed.max_timestamp_ms, p.flushed.offset_of_max_timestamp))
+        .filter(|(_, offset)| *offset >= p.log_start);
+    let all = from_segments.chain(of_flushed).chain(from_tail).filter(|(timestamp, _)| *timestamp >= 0);
+    let (timestamp_ms, offset) = all.max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)))?;
+    let leader_epoch = p.epochs.epoch_at(offset).unwrap_or(p.leader_epoch);
+    Some(FoundOffset { offset, timestamp_ms, leader_epoch })
+}
+

@@ -1,0 +1,718 @@
+//! Takes dirty bytes from memory to the segments, and frees journal files: the disk jobs of `Logs`.
+//!
+//! A *pass* runs when the journal is half full or much is dirty: every partition with entries in the files to be freed
+//! is written back in whole blocks, what does not fill a block is carried to the journal's head (or its segment is
+//! sealed), then a checkpoint is written and synced, then the files are released. The order and its reasons are in the
+//! crate's README, "Who must be durable before whom".
+//!
+//! Fault model: a full disk delays a job and keeps everything; any other error ends the process, since what the device
+//! then holds is unknown.
+
+use super::checkpoint::{self, Checkpoint, PartitionCheckpoint};
+use super::index::{OFFSET_ENTRY_BYTES, SegmentIndex, TIME_ENTRY_BYTES, encode_offsets, encode_times};
+use super::logs::{Logs, list_user};
+use super::partition::{Partition, WriteBackPlan};
+use super::segment::{self, Segment};
+use super::{Durability, Flushed, PartitionId};
+use crate::copies::Copy;
+use crate::ids::Ids;
+use crate::io::{Action, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step};
+use crate::journal::{EntryKind, NewEntry};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use corelog_wire::buffer::AlignedBuf;
+
+/// Jobs of partitions in flight at once.
+const JOBS_MAX: usize = 8;
+/// Below this a tail is carried rather than written, while the carried share of a pass lasts.
+const WORTH_WRITING_BYTES: u64 = 256 << 10;
+/// Index entries that are gathered before the index files of an active segment are written.
+const INDEX_ENTRIES_GATHERED: usize = 512;
+/// Segment files get their space in units of this.
+const ALLOCATION_BYTES: u64 = 64 << 20;
+/// After a full disk, the next try comes so much later.
+const RETRY_US: u64 = 1_000_000;
+/// Errors after which a job is tried again: no space, quota, too many open files, out of memory.
+const RETRIED: [i32; 5] = [ENOSPC, 122, 23, 24, 12];
+
+/// Opens for reading through the page cache, and only what exists.
+pub(super) const READ_BUFFERED: OpenMode = OpenMode { direct: false, create: false, write: false, lock: false };
+
+#[derive(Debug)]
+enum Job {
+    WriteBack { id: PartitionId, plan: WriteBackPlan, index_written: (usize, usize) },
+    LoadIndex { id: PartitionId, segment: i64 },
+    Settle { id: PartitionId },
+    Checkpoint { first_ordinal: u64 },
+    RemoveSegments,
+    RemoveFolder { folder: String },
+    Close,
+}
+
+/// Where a pass is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// None runs.
+    Idle,
+    /// Partitions are written back and carried; files below `target` will be free.
+    Flushing { target: u64, carried_bytes: u64, carried_sequence: u64 },
+    /// Everything is written; what was carried is awaited, then removals.
+    Carrying { target: u64, carried_sequence: u64 },
+    /// The checkpoint is being written.
+    Checkpointing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    Running,
+    Draining,
+    LastPass,
+    Settling,
+    Closing,
+    Done,
+}
+
+/// The state of all disk jobs but reads.
+#[derive(Debug)]
+pub struct WriteBack {
+    folder: String,
+    incarnation: u64,
+    generation: u64,
+    jobs: BTreeMap<OpId, (Job, Vec<crate::io::FileId>)>,
+    partition_jobs: usize,
+    removals: usize,
+    pass: Pass,
+    queue: VecDeque<PartitionId>,
+    to_settle: VecDeque<PartitionId>,
+    trims: Vec<PartitionId>,
+    dead: BTreeMap<PartitionId, (String, String)>,
+    removing: BTreeSet<String>,
+    dirty_trigger: u64,
+    /// The files below it were to be freed by the last pass.
+    last_target: u64,
+    retry_at_us: Option<u64>,
+    stop: Stop,
+    first_ordinal: u64,
+}
+
+impl WriteBack {
+    /// `folder` is the shard's; `generation` that of the newest checkpoint on disk.
+    pub fn new(folder: String, incarnation: u64, generation: u64, first_ordinal: u64, limits: &super::LogLimits) -> Self {
+        Self {
+            folder,
+            incarnation,
+            generation,
+            jobs: BTreeMap::new(),
+            partition_jobs: 0,
+            removals: 0,
+            pass: Pass::Idle,
+            queue: VecDeque::new(),
+            to_settle: VecDeque::new(),
+            trims: Vec::new(),
+            dead: BTreeMap::new(),
+            removing: BTreeSet::new(),
+            dirty_trigger: limits.tail_bytes as u64 / 4,
+            last_target: 0,
+            retry_at_us: None,
+            stop: Stop::Running,
+            first_ordinal,
+        }
+    }
+
+    pub(super) fn owns(&self, op: OpId) -> bool {
+        self.jobs.contains_key(&op)
+    }
+
+    pub(super) fn next_deadline_us(&self) -> Option<u64> {
+        self.retry_at_us
+    }
+
+    pub(super) fn trim_later(&mut self, id: PartitionId) {
+        self.trims.push(id);
+    }
+
+    fn submit(&mut self, job: Job, steps: Vec<Step>, ids: &mut Ids, actions: &mut Vec<Action>) {
+        let op = ids.op();
+        let opened = steps.iter().filter_map(|s| if let Step::Open { file, .. } = s { Some(*file) } else { None });
+        self.jobs.insert(op, (job, opened.collect()));
+        actions.push(Action::Io { op, steps });
+    }
+
+    /// Removes the files of segments that lie below the log start.
+    pub(super) fn remove_segments(&mut self, p: &Partition, gone: &[Segment], ids: &mut Ids, actions: &mut Vec<Action>) {
+        let folder = segment::folder(&p.topic, p.index);
+        let mut steps = Vec::with_capacity(gone.len() * 4 + 1);
+        for s in gone {
+            for extension in ["log", "index", "timeindex", "snapshot"] {
+                steps.push(Step::RemoveFile { path: segment::file(&folder, s.base_offset, extension) });
+            }
+        }
+        steps.push(Step::SyncDir { path: folder });
+        self.removals += 1;
+        self.submit(Job::RemoveSegments, steps, ids, actions);
+    }
+
+    /// Removes the folder of a partition whose topic was deleted: at once, or when the job on it has ended.
+    pub(super) fn remove_folder(&mut self, p: &Partition, ids: &mut Ids, actions: &mut Vec<Action>) {
+        let folder = segment::folder(&p.topic, p.index);
+        let doomed = doomed_folder(&folder, p.topic_id.0);
+        if p.busy {
+            self.dead.insert(p.id, (folder.clone(), doomed));
+            self.removing.insert(folder);
+        } else if p.has_folder {
+            self.begin_removal(folder, doomed, ids, actions);
+        }
+    }
+
+    fn begin_removal(&mut self, folder: String, doomed: String, ids: &mut Ids, actions: &mut Vec<Action>) {
+        let topics = String::from(TOPICS);
+        let steps = vec![
+            Step::Rename { from: folder.clone(), to: doomed.clone() },
+            Step::SyncDir { path: topics.clone() },
+            Step::RemoveDir { path: doomed },
+            Step::SyncDir { path: topics },
+        ];
+        self.removing.insert(folder.clone());
+        self.removals += 1;
+        self.submit(Job::RemoveFolder { folder }, steps, ids, actions);
+    }
+}
+
+/// The folder that holds the partitions' folders.
+pub const TOPICS: &str = "topics";
+
+/// The name under which a deleted partition's folder waits for its removal.
+pub fn doomed_folder(folder: &str, topic_id: [u8; 16]) -> String {
+    let mut out = format!("{folder}.");
+    for byte in topic_id {
+        out.push_str(&format!("{byte:02x}"));
+    }
+    out.push_str("-delete");
+    out
+}
+
+impl Logs {
+    /// Starts what is due. Part of every end of turn.
+    pub(super) fn write_back_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let trims = core::mem::take(&mut self.write_back.trims);
+        for id in trims {
+            match self.partitions[id.0 as usize].as_deref() {
+                Some(p) if p.busy => self.write_back.trims.push(id),
+                Some(_) => self.trim(now, id, actions),
+                None => {}
+            }
+        }
+        if self.write_back.retry_at_us.is_some_and(|at| at > now.monotonic_us) {
+            return;
+        }
+        self.write_back.retry_at_us = None;
+        // A step that needs no disk leads to the next one at once: nothing else would bring another turn.
+        loop {
+            let before = (self.write_back.pass, self.write_back.stop);
+            self.pass_turn(actions);
+            self.stop_turn(now, actions);
+            if before == (self.write_back.pass, self.write_back.stop) {
+                break;
+            }
+        }
+    }
+
+    fn pass_turn(&mut self, actions: &mut Vec<Action>) {
+        if self.write_back.pass == Pass::Idle && self.pass_is_due() {
+            self.begin_pass(actions);
+        }
+        if let Pass::Flushing { .. } = self.write_back.pass {
+            self.flush_queue(actions);
+        }
+        if let Pass::Carrying { target, carried_sequence } = self.write_back.pass {
+            if carried_sequence <= self.journal.durable_sequence() && self.write_back.removals == 0 {
+                self.begin_checkpoint(target, actions);
+            }
+        }
+    }
+
+    fn pass_is_due(&self) -> bool {
+        match self.write_back.stop {
+            Stop::Running => {
+                let used = self.journal.files_in_use();
+                let half_full = used >= 2 && used * 2 > self.journal.geometry().files_max;
+                let frees = self.journal.newest_ordinal().is_some_and(|newest| newest > self.write_back.last_target);
+                (half_full && frees) || self.dirty_bytes > self.write_back.dirty_trigger
+            }
+            _ => false,
+        }
+    }
+
+    fn begin_pass(&mut self, actions: &mut Vec<Action>) {
+        let target = self.journal.newest_ordinal().unwrap_or(0);
+        self.write_back.last_target = target;
+        self.journal.request_sync(&mut self.ids, actions);
+        let mut seen = BTreeSet::new();
+        let queue = &mut self.write_back.queue;
+        queue.clear();
+        queue.extend(self.users.iter().flat_map(|(_, ids)| ids).copied().filter(|id| seen.insert(*id)));
+        self.write_back.pass = Pass::Flushing { target, carried_bytes: 0, carried_sequence: 0 };
+    }
+
+    fn flush_queue(&mut self, actions: &mut Vec<Action>) {
+        let Pass::Flushing { target, mut carried_bytes, mut carried_sequence } = self.write_back.pass else { return };
+        let mut later = VecDeque::new();
+        while self.write_back.partition_jobs < JOBS_MAX {
+            let Some(id) = self.write_back.queue.pop_front() else { break };
+            let durable = self.journal.durable_sequence();
+            let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
+            if p.busy || self.write_back.removing.contains(&segment::folder(&p.topic, p.index)) {
+                later.push_back(id);
+                continue;
+            }
+            let needed = p.oldest_needed_ordinal().is_some_and(|ordinal| ordinal < target);
+            let plan = p.plan_write_back(durable, self.block as u64);
+            let tail_bytes: u64 = p.unflushed().filter(|b| b.ordinal < target).map(|b| u64::from(b.size)).sum();
+            match plan {
+                Some(plan) if plan.seal.is_some() || plan.to - plan.from >= WORTH_WRITING_BYTES => {
+                    self.begin_write_back(id, plan, actions);
+                }
+                _ if !needed => {}
+                _ if carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4 => {
+                    carried_bytes += tail_bytes;
+                    carried_sequence = carried_sequence.max(self.carry(id, target));
+                }
+                Some(plan) => self.begin_write_back(id, plan, actions),
+                None if p.unflushed().any(|b| b.sequence > durable) => later.push_back(id),
+                None => {
+                    // What is left does not fill a block, and carrying has had its share: seal the segment.
+                    p.roll(0);
+                    self.write_back.queue.push_front(id);
+                }
+            }
+        }
+        self.write_back.queue.append(&mut later);
+        let done = self.write_back.queue.is_empty() && self.write_back.partition_jobs == 0;
+        self.write_back.pass = match done {
+            true => Pass::Carrying { target, carried_sequence },
+            false => Pass::Flushing { target, carried_bytes, carried_sequence },
+        };
+    }
+
+    /// Appends again, at the journal's head, what recovery needs of a partition from files below `target`.
+    fn carry(&mut self, id: PartitionId, target: u64) -> u64 {
+        let p = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        self.tail_memory -= p.tail.shrink();
+        let carried: Vec<_> = p.unflushed().filter(|b| b.ordinal < target).copied().collect();
+        let mut sequence = 0;
+        for batch in carried {
+            let entry = NewEntry {
+                kind: EntryKind::CarriedRecords,
+                level: Durability::Fsync,
+                topic_id: p.topic_id.0,
+                partition: p.index,
+                leader_epoch: batch.leader_epoch,
+                base_offset: batch.base_offset,
+                last_offset: batch.last_offset,
+                segment_base_offset: batch.segment,
+                payload_crc: batch.crc,
+            };
+            let placed = self.journal.append(entry, &p.tail.pieces(&batch));
+            sequence = placed.sequence;
+            p.tail.relocate(batch.base_offset, placed.ordinal);
+            list_user(&mut self.users, placed.ordinal, id);
+        }
+        sequence
+    }
+
+    fn begin_write_back(&mut self, id: PartitionId, plan: WriteBackPlan, actions: &mut Vec<Action>) {
+        let (ids, block) = (&mut self.ids, self.block);
+        let p = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        p.busy = true;
+        self.write_back.partition_jobs += 1;
+        let folder = segment::folder(&p.topic, p.index);
+        let current = &p.segments[p.segment_of(plan.segment)];
+        let (offsets, times) = index_entries_below(current, &plan);
+        let gathered = offsets - current.index_written.0.min(offsets);
+        let write_index = plan.seal.is_some() || gathered >= INDEX_ENTRIES_GATHERED;
+        if write_index && !current.index_loaded {
+            let steps = index_reads(&folder, current, ids);
+            let job = Job::LoadIndex { id, segment: plan.segment };
+            return self.write_back.submit(job, steps, ids, actions);
+        }
+        let mut steps = Vec::with_capacity(12);
+        if !p.has_folder {
+            create_folder(p, &folder, ids, &mut steps);
+        }
+        let file = ids.file();
+        steps.push(Step::Open { file, path: segment::file(&folder, plan.segment, "log"), mode: OpenMode::WRITE });
+        if plan.from == 0 {
+            steps.push(Step::SyncDir { path: folder.clone() });
+        }
+        let large = plan.to - plan.from >= WORTH_WRITING_BYTES && plan.seal.is_none();
+        if large && (plan.from == 0 || plan.from / ALLOCATION_BYTES != plan.to / ALLOCATION_BYTES) {
+            let most = p.config.segment_bytes.next_multiple_of(block as u64).max(plan.to);
+            steps.push(Step::Allocate { file, len: plan.to.next_multiple_of(ALLOCATION_BYTES).min(most) });
+        }
+        let mut data = Vec::new();
+        if plan.to > plan.from {
+            p.tail.slices(plan.segment, plan.from, plan.to, &mut data);
+            steps.push(Step::Write { file, offset: plan.from, data, durable: false });
+        }
+        steps.extend(plan.seal.map(|len| Step::SetLen { file, len }));
+        steps.push(Step::Sync { file });
+        steps.push(Step::Close { file });
+        let mut index_written = current.index_written;
+        if write_index {
+            index_writes(&folder, current, (offsets, times), plan.seal.is_some(), ids, &mut steps);
+            index_written = (offsets, times);
+        }
+        if plan.seal.is_some() {
+            let epochs = p.epochs.to_checkpoint_file(plan.after.offset);
+            small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
+            steps.push(Step::SyncDir { path: folder });
+        }
+        self.write_back.submit(Job::WriteBack { id, plan, index_written }, steps, ids, actions);
+    }
+
+    pub(super) fn write_back_completed(
+        &mut self,
+        now: Now,
+        op: OpId,
+        result: Result<Vec<Bytes>, IoError>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        let (job, opened) = self.write_back.jobs.remove(&op).expect("the caller asked whether it is ours");
+        match (job, result) {
+            (Job::Close, _) => {}
+            (Job::LoadIndex { id, segment }, result) => {
+                let missing = result.is_err();
+                if missing {
+                    self.close_files(opened, actions);
+                }
+                self.index_loaded(id, segment, result.unwrap_or_default());
+                self.partition_job_ended(id, actions);
+            }
+            (Job::RemoveSegments, result) => {
+                self.write_back.removals -= 1;
+                result.err().into_iter().for_each(|e| Self::log(actions, LogLevel::Warn, removal_failed(&e)));
+            }
+            (Job::RemoveFolder { folder }, result) => {
+                self.write_back.removals -= 1;
+                self.write_back.removing.remove(&folder);
+                result.err().into_iter().for_each(|e| Self::log(actions, LogLevel::Warn, removal_failed(&e)));
+            }
+            (job, Err(error)) => self.job_failed(now, job, opened, &error, actions)?,
+            (Job::WriteBack { id, plan, index_written }, Ok(_)) => {
+                self.written_back(id, &plan, index_written);
+                self.partition_job_ended(id, actions);
+            }
+            (Job::Settle { id }, Ok(_)) => {
+                if let Some(p) = self.partitions[id.0 as usize].as_deref_mut() {
+                    p.has_folder = true;
+                }
+                self.partition_job_ended(id, actions);
+            }
+            (Job::Checkpoint { first_ordinal }, Ok(_)) => self.checkpoint_written(first_ordinal),
+        }
+        Ok(())
+    }
+
+    fn job_failed(
+        &mut self,
+        now: Now,
+        job: Job,
+        opened: Vec<crate::io::FileId>,
+        error: &IoError,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        if !RETRIED.contains(&error.errno) {
+            return Err(format!("{} failed with error {}; the disk must be checked before the next start", error.what, error.errno));
+        }
+        let words = format!("{} failed with error {} (is the disk full?); trying again", error.what, error.errno);
+        Self::log(actions, LogLevel::Error, words);
+        self.close_files(opened, actions);
+        self.write_back.retry_at_us = Some(now.monotonic_us + RETRY_US);
+        match job {
+            Job::WriteBack { id, .. } => {
+                self.write_back.queue.push_front(id);
+                self.partition_job_ended(id, actions);
+            }
+            Job::Settle { id } => {
+                self.write_back.to_settle.push_front(id);
+                self.partition_job_ended(id, actions);
+            }
+            Job::Checkpoint { first_ordinal } => {
+                self.write_back.pass = Pass::Carrying { target: first_ordinal, carried_sequence: 0 };
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn close_files(&mut self, opened: Vec<crate::io::FileId>, actions: &mut Vec<Action>) {
+        if !opened.is_empty() {
+            let steps = opened.into_iter().map(|file| Step::Close { file }).collect();
+            self.write_back.submit(Job::Close, steps, &mut self.ids, actions);
+        }
+    }
+
+    fn partition_job_ended(&mut self, id: PartitionId, actions: &mut Vec<Action>) {
+        self.write_back.partition_jobs -= 1;
+        match self.partitions[id.0 as usize].as_deref_mut() {
+            Some(p) => p.busy = false,
+            None => {
+                if let Some((folder, doomed)) = self.write_back.dead.remove(&id) {
+                    self.write_back.begin_removal(folder, doomed, &mut self.ids, actions);
+                }
+            }
+        }
+    }
+
+    fn written_back(&mut self, id: PartitionId, plan: &WriteBackPlan, index_written: (usize, usize)) {
+        let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { return };
+        let dirty = p.dirty_bytes();
+        p.has_folder = true;
+        p.written_back(plan.after);
+        let at = p.segment_of(plan.segment);
+        let segment = &mut p.segments[at];
+        segment.index_written = index_written;
+        if plan.seal.is_some() {
+            // From now on the index is read from its files.
+            segment.index = SegmentIndex::default();
+            segment.index_loaded = false;
+        }
+        self.dirty_bytes = self.dirty_bytes - dirty + p.dirty_bytes();
+        if let Pass::Flushing { target, .. } = self.write_back.pass {
+            let old = p.oldest_needed_ordinal().is_some_and(|ordinal| ordinal < target);
+            let stopping = self.write_back.stop != Stop::Running;
+            if old || stopping || self.dirty_bytes > self.limits.tail_bytes as u64 / 8 {
+                self.write_back.queue.push_back(id);
+            }
+        }
+    }
+
+    fn index_loaded(&mut self, id: PartitionId, base_offset: i64, files: Vec<Bytes>) {
+        let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { return };
+        let valid_len = if p.flushed.segment == base_offset { p.flushed.offset_position } else { u64::MAX };
+        let at = p.segment_of(base_offset);
+        let segment = &mut p.segments[at];
+        let empty = Bytes::new();
+        let (offsets, times) = (files.first().unwrap_or(&empty), files.get(1).unwrap_or(&empty));
+        let older = SegmentIndex::decode(offsets, times, valid_len);
+        let before = (segment.index.offsets_from(0).len(), segment.index.times_from(0).len());
+        segment.index.prepend(older);
+        let now = (segment.index.offsets_from(0).len(), segment.index.times_from(0).len());
+        segment.index_written = (now.0 - before.0, now.1 - before.1);
+        segment.index_loaded = true;
+        self.write_back.queue.push_front(id);
+    }
+
+    fn begin_checkpoint(&mut self, target: u64, actions: &mut Vec<Action>) {
+        // What is not durable yet in the journal is not in a checkpoint either: the flushed offset only covers durable bytes.
+        let first_ordinal = self.first_needed_ordinal().min(target);
+        let generation = self.write_back.generation + 1;
+        let partitions = self.iter().filter_map(PartitionCheckpoint::of).collect();
+        let content = Checkpoint { metadata_offset: self.metadata_offset, partitions }.to_bytes();
+        let copy = Copy { generation, first_ordinal, incarnation: self.write_back.incarnation, content };
+        let steps = checkpoint::KIND.write(&self.write_back.folder, &copy, self.block, &mut self.ids);
+        self.write_back.pass = Pass::Checkpointing;
+        self.write_back.submit(Job::Checkpoint { first_ordinal }, steps, &mut self.ids, actions);
+    }
+
+    fn first_needed_ordinal(&self) -> u64 {
+        let needed = self.iter().filter_map(Partition::oldest_needed_ordinal).min();
+        needed.unwrap_or(u64::MAX).min(self.journal.newest_ordinal().unwrap_or(0))
+    }
+
+    fn checkpoint_written(&mut self, first_ordinal: u64) {
+        self.write_back.generation += 1;
+        self.write_back.first_ordinal = first_ordinal;
+        self.journal.release(first_ordinal);
+        while self.users.front().is_some_and(|(ordinal, _)| *ordinal < first_ordinal) {
+            self.users.pop_front();
+        }
+        let limit = self.limits.tail_bytes as u64;
+        self.write_back.dirty_trigger = (limit / 4).max(self.dirty_bytes + limit / 16);
+        self.write_back.pass = Pass::Idle;
+    }
+
+    /// Begins the end: write back, checkpoint, settle the segment files for readers, close the journal.
+    pub fn begin_stop(&mut self) {
+        if self.write_back.stop == Stop::Running {
+            self.write_back.stop = Stop::Draining;
+        }
+    }
+
+    /// Whether everything is written back and the journal is closed.
+    pub fn is_stopped(&self) -> bool {
+        self.write_back.stop == Stop::Done
+    }
+
+    fn stop_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
+        match self.write_back.stop {
+            Stop::Running | Stop::Done => {}
+            Stop::Draining => {
+                self.journal.request_sync(&mut self.ids, actions);
+                if self.write_back.pass == Pass::Idle && self.journal.is_idle() {
+                    self.begin_pass(actions);
+                    self.write_back.stop = Stop::LastPass;
+                }
+            }
+            Stop::LastPass => {
+                if self.write_back.pass == Pass::Idle {
+                    let unsettled = self.iter().filter(|p| p.log_end > p.log_start || p.has_folder).map(|p| p.id);
+                    self.write_back.to_settle = unsettled.collect();
+                    self.write_back.stop = Stop::Settling;
+                }
+            }
+            Stop::Settling => self.settle(actions),
+            Stop::Closing => {
+                if self.journal.close(now.monotonic_us, self.metadata_offset, &mut self.ids, actions) {
+                    self.write_back.stop = Stop::Done;
+                }
+            }
+        }
+    }
+
+    /// At a clean stop: writes the last block of every active segment and cuts the files to length, so that other
+    /// programs can read them. The journal keeps the authority over these bytes.
+    fn settle(&mut self, actions: &mut Vec<Action>) {
+        while self.write_back.partition_jobs < JOBS_MAX {
+            let Some(id) = self.write_back.to_settle.pop_front() else { break };
+            let ids = &mut self.ids;
+            let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
+            let folder = segment::folder(&p.topic, p.index);
+            if p.busy || self.write_back.removing.contains(&folder) {
+                self.write_back.to_settle.push_back(id);
+                break;
+            }
+            p.busy = true;
+            self.write_back.partition_jobs += 1;
+            let active = p.active();
+            if !active.index_loaded {
+                let job = Job::LoadIndex { id, segment: active.base_offset };
+                let steps = index_reads(&folder, active, ids);
+                self.write_back.to_settle.push_back(id);
+                self.write_back.submit(job, steps, ids, actions);
+                continue;
+            }
+            let steps = settle_steps(p, &folder, self.block, ids);
+            self.write_back.submit(Job::Settle { id }, steps, ids, actions);
+        }
+        let removals = self.write_back.removals;
+        if self.write_back.to_settle.is_empty() && self.write_back.partition_jobs == 0 && removals == 0 {
+            self.write_back.stop = Stop::Closing;
+        }
+    }
+}
+
+fn settle_steps(p: &Partition, folder: &str, block: usize, ids: &mut Ids) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if !p.has_folder {
+        create_folder(p, folder, ids, &mut steps);
+    }
+    let active = p.active();
+    assert!(active.base_offset == p.flushed.segment, "the last pass sealed every complete segment");
+    let file = ids.file();
+    steps.push(Step::Open { file, path: segment::file(folder, active.base_offset, "log"), mode: OpenMode::WRITE });
+    let from = p.flushed.position;
+    if active.len > from {
+        let mut pieces = Vec::new();
+        p.tail.slices(active.base_offset, from, active.len, &mut pieces);
+        let len = (active.len - from) as usize;
+        let mut data = AlignedBuf::with_capacity(len.next_multiple_of(block));
+        pieces.iter().for_each(|piece| data.extend_from_slice(piece));
+        data.pad_with_zeros_to(len.next_multiple_of(block));
+        steps.push(Step::Write { file, offset: from, data: vec![data.freeze()], durable: false });
+    }
+    steps.push(Step::SetLen { file, len: active.len });
+    steps.push(Step::Sync { file });
+    steps.push(Step::Close { file });
+    let all = (active.index.offsets_from(0).len(), active.index.times_from(0).len());
+    index_writes(folder, active, all, true, ids, &mut steps);
+    let epochs = p.epochs.to_checkpoint_file(p.log_end);
+    small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
+    steps.push(Step::SyncDir { path: String::from(folder) });
+    steps
+}
+
+fn removal_failed(error: &IoError) -> String {
+    format!("{} failed with error {}: files of deleted data remain", error.what, error.errno)
+}
+
+/// How many offset and time entries describe what a plan makes durable.
+fn index_entries_below(segment: &Segment, plan: &WriteBackPlan) -> (usize, usize) {
+    let (offsets, times) = (segment.index.offsets_from(0), segment.index.times_from(0));
+    if plan.seal.is_some() {
+        return (offsets.len(), times.len());
+    }
+    let Flushed { offset, offset_position, .. } = plan.after;
+    let relative = u32::try_from(offset - segment.base_offset).unwrap_or(u32::MAX);
+    (
+        offsets.partition_point(|e| u64::from(e.position) < offset_position),
+        times.partition_point(|e| e.relative_offset < relative),
+    )
+}
+
+fn create_folder(p: &Partition, folder: &str, ids: &mut Ids, steps: &mut Vec<Step>) {
+    steps.push(Step::CreateDir { path: String::from(folder) });
+    steps.push(Step::SyncDir { path: String::from(TOPICS) });
+    let text = format!("version: 0\ntopic_id: {}\n", p.topic_id);
+    small_file(format!("{folder}/partition.metadata"), text.into_bytes(), ids, steps);
+}
+
+fn small_file(path: String, content: Vec<u8>, ids: &mut Ids, steps: &mut Vec<Step>) {
+    let file = ids.file();
+    let len = content.len() as u64;
+    steps.push(Step::Open { file, path, mode: OpenMode::BUFFERED });
+    steps.push(Step::SetLen { file, len });
+    steps.push(Step::Write { file, offset: 0, data: vec![Bytes::from(content)], durable: false });
+    steps.push(Step::Sync { file });
+    steps.push(Step::Close { file });
+}
+
+/// Reads both index files of a segment; the completion carries them in this order.
+pub(super) fn index_reads(folder: &str, s: &Segment, ids: &mut Ids) -> Vec<Step> {
+    const FILE_BYTES_MAX: u64 = 10 << 20;
+    let mut steps = Vec::with_capacity(6);
+    // An entry stands for at least one batch of at least 61 bytes.
+    let entries = s.len / 61 + 1;
+    for (extension, entry_bytes) in [("index", OFFSET_ENTRY_BYTES), ("timeindex", TIME_ENTRY_BYTES)] {
+        let file = ids.file();
+        let len = (entries * entry_bytes as u64).min(FILE_BYTES_MAX) as usize;
+        steps.push(Step::Open { file, path: segment::file(folder, s.base_offset, extension), mode: READ_BUFFERED });
+        steps.push(Step::Read { file, offset: 0, len });
+        steps.push(Step::Close { file });
+    }
+    steps
+}
+
+fn index_writes(
+    folder: &str,
+    s: &Segment,
+    (offsets, times): (usize, usize),
+    last: bool,
+    ids: &mut Ids,
+    steps: &mut Vec<Step>,
+) {
+    let (offsets_from, times_from) = (s.index_written.0.min(offsets), s.index_written.1.min(times));
+    let new_offsets = encode_offsets(&s.index.offsets_from(offsets_from)[..offsets - offsets_from]);
+    let new_times = encode_times(&s.index.times_from(times_from)[..times - times_from]);
+    let files = [
+        ("index", offsets_from * OFFSET_ENTRY_BYTES, new_offsets),
+        ("timeindex", times_from * TIME_ENTRY_BYTES, new_times),
+    ];
+    for (extension, at, content) in files {
+        let file = ids.file();
+        let end = (at + content.len()) as u64;
+        steps.push(Step::Open { file, path: segment::file(folder, s.base_offset, extension), mode: OpenMode::BUFFERED });
+        if !content.is_empty() {
+            steps.push(Step::Write { file, offset: at as u64, data: vec![Bytes::from(content)], durable: false });
+        }
+        if last {
+            steps.push(Step::SetLen { file, len: end });
+            steps.push(Step::Sync { file });
+        }
+        steps.push(Step::Close { file });
+    }
+}

@@ -1,0 +1,270 @@
+//! The metadata log of this node: `replication`'s quorum and image over a journal and snapshots of its own.
+//!
+//! Owns the order in which metadata becomes durable: what the quorum wants persisted goes into the journal, its
+//! durability is reported back, only then entries commit and are applied. A snapshot of the image lets the journal's
+//! files be used again.
+//!
+//! Fault model: that of the journal and of `copies`. Every entry is written at level fsync.
+
+use crate::copies::{Copy, Kind};
+use crate::ids::Ids;
+use crate::io::{Action, IoError, Now, OpId};
+use crate::journal::{Durability, EntryKind, Journal, JournalError, NewEntry};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use corelog_replication::ids::BrokerId;
+use corelog_replication::metadata::{ApplyError, MetadataDelta, MetadataImage, MetadataRecord, snapshot};
+use corelog_replication::quorum::{
+    HardState, LogEntry, ProposalId, ProposeError, Quorum, ReadyNumber, Recovered, SnapshotMeta,
+};
+
+/// The snapshot file's magic and format version.
+pub const SNAPSHOT: Kind = Kind { magic: *b"CLMS", version: 1, name: "snapshot" };
+
+/// The folder of the metadata log.
+pub const FOLDER: &str = "metadata";
+
+/// An entry of the metadata log that was applied to the image.
+#[derive(Debug)]
+pub struct Applied {
+    /// What changed, or why the entry was refused (then nothing changed).
+    pub delta: Result<MetadataDelta, ApplyError>,
+    /// The proposal of this run that it was.
+    pub proposal: Option<ProposalId>,
+}
+
+/// What the disk held, collected entry by entry.
+#[derive(Debug, Default)]
+pub struct RecoveredLog {
+    hard_state: Option<HardState>,
+    entries: Vec<LogEntry>,
+}
+
+impl RecoveredLog {
+    /// Takes an entry of the metadata journal, in the journal's order.
+    ///
+    /// # Errors
+    /// In words, when its content is not what this program writes.
+    pub fn take(&mut self, kind: EntryKind, payload: &[u8]) -> Result<(), String> {
+        match kind {
+            EntryKind::RaftHardState => {
+                self.hard_state = Some(HardState::from_bytes(payload).map_err(|e| e.to_string())?);
+            }
+            EntryKind::RaftEntries => {
+                let entry = LogEntry::from_bytes(payload).map_err(|e| e.to_string())?;
+                // An entry replaces the one at its offset and everything behind.
+                let keep = self.entries.partition_point(|e| e.offset < entry.offset);
+                self.entries.truncate(keep);
+                self.entries.push(entry);
+            }
+            other => return Err(format!("an entry of kind {other:?} does not belong into the metadata log")),
+        }
+        Ok(())
+    }
+}
+
+/// A snapshot on its way to the disk.
+#[derive(Debug)]
+struct SnapshotInFlight {
+    op: Option<OpId>,
+    meta: SnapshotMeta,
+    first_ordinal: u64,
+    hard_state_sequence: u64,
+}
+
+/// See the module's description.
+pub struct Metadata {
+    quorum: Quorum,
+    image: MetadataImage,
+    journal: Journal,
+    block: usize,
+    incarnation: u64,
+    generation: u64,
+    hard_state: Option<HardState>,
+    persisting: VecDeque<(ReadyNumber, u64)>,
+    snapshot: Option<SnapshotInFlight>,
+    applied: Vec<Applied>,
+}
+
+impl Metadata {
+    /// Goes on from what the disk held. Drive it with [`Self::turn`] until it is [`Self::is_caught_up`].
+    ///
+    /// # Errors
+    /// In words, when the log contradicts itself or the snapshot.
+    pub fn recover(
+        node: BrokerId,
+        seed: u64,
+        copy: Option<Copy>,
+        log: RecoveredLog,
+        journal: Journal,
+        incarnation: u64,
+        block: usize,
+    ) -> Result<Self, String> {
+        let generation = copy.as_ref().map_or(0, |c| c.generation);
+        let image = match copy {
+            Some(copy) => snapshot::from_bytes(&copy.content).map_err(|e| format!("the metadata snapshot: {e}"))?,
+            None => MetadataImage::default(),
+        };
+        let meta = (generation > 0).then(|| SnapshotMeta { offset: image.offset(), term: image.term() });
+        let hard_state = log.hard_state;
+        let recovered = Recovered { hard_state, entries: log.entries, snapshot: meta };
+        let quorum = Quorum::new(node, seed, recovered).map_err(|e| e.to_string())?;
+        Ok(Self {
+            quorum,
+            image,
+            journal,
+            block,
+            incarnation,
+            generation,
+            hard_state,
+            persisting: VecDeque::new(),
+            snapshot: None,
+            applied: Vec::new(),
+        })
+    }
+
+    /// The metadata as it was committed and applied.
+    pub fn image(&self) -> &MetadataImage {
+        &self.image
+    }
+
+    /// Whether everything that was ever committed is in the image.
+    pub fn is_caught_up(&self) -> bool {
+        self.quorum.caught_up()
+    }
+
+    /// Proposes records, which apply together or not at all; [`Self::take_applied`] tells.
+    ///
+    /// # Errors
+    /// Why nothing of it will happen.
+    pub fn propose(&mut self, records: &[MetadataRecord]) -> Result<ProposalId, ProposeError> {
+        self.quorum.propose(records)
+    }
+
+    /// What was applied since the last call, in order.
+    pub fn take_applied(&mut self) -> Vec<Applied> {
+        core::mem::take(&mut self.applied)
+    }
+
+    /// Whether [`Self::take_applied`] has something.
+    pub fn has_applied(&self) -> bool {
+        !self.applied.is_empty()
+    }
+
+    /// Moves everything one step on: part of every end of turn, and after every completion.
+    pub fn turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
+        loop {
+            while let Some(ready) = self.quorum.poll_ready() {
+                self.persist(ready.number, ready.hard_state, &ready.entries);
+            }
+            self.journal.cut(now.monotonic_us, self.image.offset().0, ids, actions);
+            let durable = self.journal.durable_sequence();
+            while let Some((number, _)) = self.persisting.pop_front_if(|(_, sequence)| *sequence <= durable) {
+                self.quorum.persisted(number);
+            }
+            let committed = self.quorum.take_committed();
+            if committed.is_empty() {
+                break;
+            }
+            for entry in committed {
+                let delta = self.image.apply(entry.offset, entry.term, &entry.records);
+                self.applied.push(Applied { delta, proposal: entry.proposal });
+            }
+        }
+        self.snapshot_turn(ids, actions);
+        self.journal.close_if_idle(now.monotonic_us, self.image.offset().0, ids, actions);
+    }
+
+    fn persist(&mut self, number: ReadyNumber, hard_state: Option<HardState>, entries: &[LogEntry]) {
+        let mut sequence = 0;
+        if let Some(hard_state) = hard_state {
+            sequence = self.append(EntryKind::RaftHardState, &hard_state.to_bytes());
+            self.hard_state = Some(hard_state);
+        }
+        for entry in entries {
+            sequence = self.append(EntryKind::RaftEntries, &entry.to_bytes());
+        }
+        self.persisting.push_back((number, sequence));
+    }
+
+    fn append(&mut self, kind: EntryKind, payload: &[u8]) -> u64 {
+        let entry = NewEntry {
+            kind,
+            level: Durability::Fsync,
+            topic_id: [0; 16],
+            partition: 0,
+            leader_epoch: 0,
+            base_offset: 0,
+            last_offset: 0,
+            segment_base_offset: 0,
+            payload_crc: crc32c::crc32c(payload),
+        };
+        self.journal.append(entry, &[payload]).sequence
+    }
+
+    fn snapshot_turn(&mut self, ids: &mut Ids, actions: &mut Vec<Action>) {
+        if let Some(snapshot) = &self.snapshot {
+            if snapshot.op.is_none() && snapshot.hard_state_sequence <= self.journal.durable_sequence() {
+                self.journal.release(snapshot.first_ordinal);
+                self.quorum.compact(snapshot.meta);
+                self.snapshot = None;
+            }
+            return;
+        }
+        let crowded = self.journal.files_in_use() >= 2 && self.journal.files_in_use() * 2 > self.journal.geometry().files_max;
+        let quiet = self.persisting.is_empty() && self.quorum.caught_up() && self.image.offset() == self.quorum.applied();
+        let Some(hard_state) = self.hard_state.filter(|_| quiet && (crowded || self.quorum.snapshot_due())) else { return };
+        let first_ordinal = self.journal.newest_ordinal().unwrap_or(0);
+        let meta = SnapshotMeta { offset: self.image.offset(), term: self.image.term() };
+        // The hard state is needed besides the snapshot, in a file that stays.
+        let committed = HardState { committed: meta.offset, ..hard_state };
+        let hard_state_sequence = self.append(EntryKind::RaftHardState, &committed.to_bytes());
+        self.hard_state = Some(committed);
+        self.generation += 1;
+        let content = Bytes::from(snapshot::to_bytes(&self.image));
+        let copy = Copy { generation: self.generation, first_ordinal, incarnation: self.incarnation, content };
+        let op = ids.op();
+        actions.push(Action::Io { op, steps: SNAPSHOT.write(FOLDER, &copy, self.block, ids) });
+        self.snapshot = Some(SnapshotInFlight { op: Some(op), meta, first_ordinal, hard_state_sequence });
+    }
+
+    /// An operation that the shard started has ended. Returns whether it was one of the metadata log's.
+    ///
+    /// # Errors
+    /// In words, when the process must not go on.
+    pub fn completed(
+        &mut self,
+        op: OpId,
+        result: &Result<Vec<Bytes>, IoError>,
+        ids: &mut Ids,
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, String> {
+        if let Some(snapshot) = self.snapshot.as_mut().filter(|s| s.op == Some(op)) {
+            snapshot.op = None;
+            return match result {
+                Ok(_) => Ok(true),
+                Err(error) => Err(format!("the metadata snapshot: {} failed with error {}", error.what, error.errno)),
+            };
+        }
+        self.journal.completed(op, result, ids, actions).map_err(|e: JournalError| e.to_string())
+    }
+
+    /// Whether everything proposed is applied and the journal is at rest.
+    pub fn is_quiet(&self) -> bool {
+        self.persisting.is_empty() && self.snapshot.is_none() && self.journal.is_idle()
+    }
+
+    /// Closes the journal, so that the next start knows that nothing is missing. Call until it says true.
+    pub fn close(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) -> bool {
+        self.is_quiet() && self.journal.close(now.monotonic_us, self.image.offset().0, ids, actions)
+    }
+
+    /// When the metadata log wants a tick, in microseconds of the monotonic clock.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        self.journal.next_deadline_us()
+    }
+}
+

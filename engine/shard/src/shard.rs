@@ -1,0 +1,286 @@
+//! One core's decisions: routes events to the front, the logs and the metadata, and lets each finish its turn.
+//!
+//! Owns nothing but the parts and the order between them. The rules are in the parts.
+//!
+//! Invariants: metadata is applied to the logs before whoever proposed it is answered; commits are cut at the end of a
+//! turn, after everything that the turn brought was appended; a stop answers clients first, then writes back, then
+//! closes the journals, and only then says so in the superblock.
+
+use crate::config::{BrokerConfig, TopicConfig};
+use crate::front::{Context, Front};
+use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
+use crate::log::Logs;
+use crate::metadata::{Applied, Metadata};
+use crate::superblock::Superblock;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use corelog_replication::controller::Rejection;
+use corelog_replication::ids::BrokerId;
+use corelog_replication::metadata::{MetadataChange, MetadataDelta, TopicImage};
+
+/// How often one turn goes round while its parts give each other work. What is left then comes in the next turn.
+const ROUNDS_MAX: usize = 8;
+
+/// How long a stop waits for answers that clients still wait for.
+const STOP_ANSWERS_US: u64 = 5_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Running,
+    Answering { until_us: u64 },
+    WritingBack,
+    ClosingMetadata,
+    MarkingClean { op: OpId },
+    Done,
+}
+
+/// See the module's description.
+pub struct Shard {
+    config: BrokerConfig,
+    node: BrokerId,
+    logs: Logs,
+    metadata: Metadata,
+    front: Front,
+    superblock: Superblock,
+    stop: Stop,
+    has_more: bool,
+}
+
+impl Shard {
+    /// Puts the recovered parts together.
+    pub(crate) fn new(
+        config: BrokerConfig,
+        logs: Logs,
+        metadata: Metadata,
+        front: Front,
+        superblock: Superblock,
+    ) -> Self {
+        let node = BrokerId(config.node_id);
+        Self { config, node, logs, metadata, front, superblock, stop: Stop::Running, has_more: false }
+    }
+
+    /// The logs, for tests and tools.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// The metadata, for tests and tools.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The parts, for tests of how they work together.
+    #[cfg(test)]
+    pub(crate) fn parts(&mut self) -> (&mut Front, &mut Logs, &mut Metadata, &mut BrokerConfig) {
+        (&mut self.front, &mut self.logs, &mut self.metadata, &mut self.config)
+    }
+
+    /// Takes in one event. Bounded work, never blocks.
+    pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Completed { op, result } => self.completed(now, op, result, actions),
+            Event::FreeSpace { bytes } => self.logs.set_free_bytes(bytes),
+            Event::Tick => {}
+            Event::Stop => {
+                if self.stop == Stop::Running {
+                    self.stop = Stop::Answering { until_us: now.monotonic_us + STOP_ANSWERS_US };
+                    self.with_front(now, actions, Front::stop);
+                }
+            }
+            Event::ConnectionOpened { connection, peer } => {
+                self.with_front(now, actions, |front, cx| front.connection_opened(cx, connection, peer));
+            }
+            Event::ConnectionClosed { connection } => {
+                self.with_front(now, actions, |front, cx| front.connection_closed(cx, connection));
+            }
+            Event::Frame { connection, frame } => {
+                self.with_front(now, actions, |front, cx| front.frame(cx, connection, frame));
+            }
+        }
+    }
+
+    /// Finishes the turn: after every drained batch of events, and when the deadline has passed.
+    pub fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.has_more = true;
+        for _ in 0..ROUNDS_MAX {
+            self.metadata.turn(now, self.logs.ids_mut(), actions);
+            for applied in self.metadata.take_applied() {
+                self.apply(now, applied, actions);
+            }
+            self.logs.note_reached(now, actions);
+            self.with_front(now, actions, Front::expire);
+            let progress = self.logs.take_progress();
+            if !progress.is_empty() {
+                self.with_front(now, actions, |front, cx| front.progress(cx, &progress));
+            }
+            self.with_front(now, actions, Front::end_of_turn);
+            self.logs.end_of_turn(now, actions);
+            if !self.logs.has_progress() && !self.metadata.has_applied() {
+                self.has_more = false;
+                break;
+            }
+        }
+        self.stop_turn(now, actions);
+    }
+
+    /// When the host must call [`Self::end_of_turn`] even if nothing happens, in microseconds of the monotonic clock.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        if self.has_more {
+            return Some(0);
+        }
+        let stop = if let Stop::Answering { until_us } = self.stop { Some(until_us) } else { None };
+        let parts = [self.front.next_deadline_us(), self.logs.next_deadline_us(), self.metadata.next_deadline_us(), stop];
+        parts.into_iter().flatten().min()
+    }
+
+    fn with_front(
+        &mut self,
+        now: Now,
+        actions: &mut Vec<Action>,
+        call: impl FnOnce(&mut Front, &mut Context<'_>),
+    ) {
+        let mut cx = Context {
+            now,
+            logs: &mut self.logs,
+            metadata: &mut self.metadata,
+            config: &self.config,
+            actions,
+        };
+        call(&mut self.front, &mut cx);
+    }
+
+    fn completed(&mut self, now: Now, op: OpId, result: Result<Vec<Bytes>, IoError>, actions: &mut Vec<Action>) {
+        if self.stop == (Stop::MarkingClean { op }) {
+            if let Err(error) = &result {
+                let message = format!("the clean stop could not be noted: {} (errno {})", error.what, error.errno);
+                actions.push(Action::Log { level: LogLevel::Error, message });
+            }
+            self.stop = Stop::Done;
+            actions.push(Action::Stopped);
+            return;
+        }
+        match self.metadata.completed(op, &result, self.logs.ids_mut(), actions) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(message) => return actions.push(Action::Fatal { message }),
+        }
+        match self.logs.completed(now, op, result, actions) {
+            Ok(ours) => assert!(ours, "every operation belongs to a part of the shard"),
+            Err(message) => actions.push(Action::Fatal { message }),
+        }
+    }
+
+    fn apply(&mut self, now: Now, applied: Applied, actions: &mut Vec<Action>) {
+        let outcome = match &applied.delta {
+            Ok(delta) => {
+                self.apply_delta(delta, actions);
+                Ok(())
+            }
+            Err(error) => Err(Rejection::from(error)),
+        };
+        self.logs.set_metadata_offset(self.metadata.image().offset().0);
+        if let Some(proposal) = applied.proposal {
+            self.with_front(now, actions, |front, cx| front.proposal_applied(cx, proposal, outcome));
+        }
+    }
+
+    fn apply_delta(&mut self, delta: &MetadataDelta, actions: &mut Vec<Action>) {
+        for change in &delta.changes {
+            match change {
+                MetadataChange::TopicDeleted(topic) => {
+                    for partition in topic.partitions() {
+                        if let Some(id) = self.logs.find(topic.id(), partition.index.0) {
+                            self.logs.remove(id, actions);
+                        }
+                    }
+                }
+                MetadataChange::TopicCreated(topic) => create_partitions(
+                    &mut self.logs,
+                    topic,
+                    self.node,
+                    &topic_config(&self.config, topic, actions),
+                ),
+                MetadataChange::TopicConfigChanged { topic, .. } => {
+                    let config = topic_config(&self.config, topic, actions);
+                    for partition in topic.partitions() {
+                        if let Some(id) = self.logs.find(topic.id(), partition.index.0) {
+                            self.logs.reconfigure(id, config.clone());
+                        }
+                    }
+                }
+                MetadataChange::LeaderEpochsRaised { topic, partitions } => {
+                    for index in partitions {
+                        let epoch = topic.partition(*index).map(|p| p.leader_epoch.0);
+                        if let (Some(id), Some(epoch)) = (self.logs.find(topic.id(), index.0), epoch) {
+                            self.logs.set_leader_epoch(id, epoch);
+                        }
+                    }
+                }
+                // Nothing in a shard depends on these.
+                MetadataChange::BrokerConfigChanged { .. }
+                | MetadataChange::BrokerRegistered(_)
+                | MetadataChange::NextProducerIdRaised(_)
+                | MetadataChange::FeatureLevelChanged { .. } => {}
+            }
+        }
+    }
+
+    fn stop_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if let Stop::Answering { until_us } = self.stop {
+            if self.front.is_idle() || now.monotonic_us >= until_us {
+                self.logs.begin_stop();
+                self.stop = Stop::WritingBack;
+                self.logs.end_of_turn(now, actions);
+            }
+        }
+        if self.stop == Stop::WritingBack && self.logs.is_stopped() {
+            self.stop = Stop::ClosingMetadata;
+        }
+        if self.stop == Stop::ClosingMetadata && self.metadata.close(now, self.logs.ids_mut(), actions) {
+            let ids = self.logs.ids_mut();
+            let op = ids.op();
+            let steps = self.superblock.mark_clean(ids);
+            actions.push(Action::Io { op, steps });
+            self.stop = Stop::MarkingClean { op };
+        }
+    }
+}
+
+/// What is in force for a topic; what no longer fits is reported.
+pub(crate) fn topic_config(config: &BrokerConfig, topic: &TopicImage, actions: &mut Vec<Action>) -> TopicConfig {
+    let (in_force, ignored) = config.topic_defaults.with_stored(topic.configs());
+    for error in ignored {
+        let message = format!("topic {}: {error}; the broker's default is in force", topic.name());
+        actions.push(Action::Log { level: LogLevel::Warn, message });
+    }
+    in_force
+}
+
+/// Adds the partitions of a topic that this node leads.
+pub(crate) fn create_partitions(logs: &mut Logs, topic: &TopicImage, node: BrokerId, config: &TopicConfig) {
+    for partition in topic.partitions().iter().filter(|p| p.leader == node) {
+        logs.create(topic.id(), topic.name(), partition.index.0, partition.leader_epoch.0, config.clone());
+    }
+}
+
+/// Why a broker cannot start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError {
+    /// What is wrong, where, and what to do.
+    pub message: String,
+    /// What kind of refusal it is.
+    pub kind: StartErrorKind,
+}
+
+/// What a caller may do about a refused start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartErrorKind {
+    /// The operator has to act.
+    Refused,
+    /// Another process has the data directory, or its last writes are under way: trying again for a while may help.
+    Locked,
+    /// Acknowledged data is damaged; accepting the loss lets the start go on.
+    Damaged,
+}

@@ -1,0 +1,442 @@
+//! The host of one shard: hands it events, does what it decided, and sleeps when there is nothing to do.
+//!
+//! One task on one core. A turn drains completions, tells the shard what happened, lets it end the turn, submits
+//! everything with one system call, and yields to glommio. Invariants:
+//! - Events are told one at a time, and the actions of one are taken before the next is told.
+//! - Nothing is told after [`Action::Stopped`] or [`Action::Fatal`].
+//! - The host sleeps only when no completion, event or due deadline is left.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use corelog_shard::io::{Action, Event, LogLevel, Now};
+
+pub use crate::net::connections::{ConnectionCounts, ConnectionLimits};
+use crate::net::connections::{Connections, Happened};
+use crate::net::listener::{Accepted, Acceptor, Listener};
+use crate::runtime::clock;
+use crate::runtime::executor::{self, Doorbell};
+use crate::runtime::file::{DiskFiles, FileOps};
+use crate::runtime::frame_memory::FrameMemory;
+use crate::runtime::limits;
+use crate::runtime::provided::CHUNK_BYTES;
+use crate::runtime::ring::{Completion, Features, Ring, Token};
+use crate::runtime::stop::Stop;
+
+/// The exit status of a process whose shard could not go on: [`Exit::Fatal`].
+pub const EXIT_FATAL: i32 = 70;
+/// A turn that takes longer counts as slow, in microseconds.
+const SLOW_TURN_US: u64 = 1_000;
+/// How long the last answers may take when the shard has stopped, in microseconds.
+const LAST_ANSWERS_US: u64 = 5_000_000;
+/// How often the shard is told how much space is free, in microseconds.
+const FREE_SPACE_US: u64 = 1_000_000;
+/// Descriptors that connections leave to files, at least; a quarter of all where that is less.
+const DESCRIPTORS_FOR_FILES: u64 = 2048;
+
+/// What decides: the shard, or something that stands in for it.
+pub trait Decide {
+    /// Takes one event and appends what has to be done.
+    fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>);
+    /// Called when all events that were there have been told.
+    fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>);
+    /// When [`Event::Tick`] shall come, in microseconds of the monotonic clock.
+    fn next_deadline_us(&self) -> Option<u64>;
+}
+
+/// How a host runs.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// The core to stay on; `None` leaves it to the kernel.
+    pub cpu: Option<usize>,
+    /// The longest request (`socket.request.max.bytes`). Cut to half of `frame_memory_bytes`.
+    pub request_bytes_max: usize,
+    /// Memory for requests above 16 KiB, from when they are announced until the shard lets go of them.
+    pub frame_memory_bytes: usize,
+    /// Shared receive buffers of 16 KiB each, a power of two.
+    pub receive_buffers: u16,
+    /// Bounds for connections.
+    pub connections: ConnectionLimits,
+    /// What to use of the kernel, where it has it.
+    pub features: Features,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            cpu: None,
+            request_bytes_max: 100 * 1024 * 1024,
+            frame_memory_bytes: 256 * 1024 * 1024,
+            receive_buffers: 128,
+            connections: ConnectionLimits::default(),
+            features: Features::NEWEST,
+        }
+    }
+}
+
+impl HostConfig {
+    /// The host's own memory at most, in bytes, without what the shard holds: receive buffers, requests above 16 KiB,
+    /// and unfinished smaller ones.
+    pub fn memory_bytes_max(&self) -> usize {
+        usize::from(self.receive_buffers) * CHUNK_BYTES
+            + self.frame_memory_bytes
+            + self.connections.unfinished_bytes_max
+    }
+}
+
+/// How a host ended.
+#[derive(Debug)]
+pub enum Exit {
+    /// Asked to stop, and everything is answered and written back.
+    Stopped(Counts),
+    /// The shard cannot go on. End the process with [`EXIT_FATAL`] at once: operations may still be in flight, and what
+    /// they use was left behind.
+    Fatal {
+        /// What happened, where, and what to do.
+        message: String,
+    },
+}
+
+/// What a host counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Turns.
+    pub turns: u64,
+    /// Turns above a millisecond.
+    pub slow_turns: u64,
+    /// How often it slept.
+    pub sleeps: u64,
+    /// Completions drained.
+    pub completions: u64,
+    /// What happened to connections.
+    pub connections: ConnectionCounts,
+}
+
+/// Why a host could not run or go on running.
+#[derive(Debug)]
+pub struct HostError {
+    what: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for HostError {}
+
+/// Runs the host of one shard on the calling thread until it stops. `ready` is called with the address when clients
+/// are served. Raises the process's soft limit of open files.
+pub fn run<D: Decide>(
+    config: HostConfig,
+    listener: Listener,
+    files: DiskFiles,
+    decide: D,
+    stop: Stop,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<Exit, HostError> {
+    limits::raise_locked_memory();
+    let task = async { Host::new(&config, listener, files, decide, stop)?.run(ready).await };
+    match executor::run(config.cpu, task) {
+        Ok(ended) => ended,
+        Err(error) => Err(HostError { what: "cannot start the executor", error }),
+    }
+}
+
+/// What goes on.
+enum State {
+    Running,
+    /// The shard was told to stop.
+    Stopping,
+    /// It has; the last answers leave until then.
+    LastAnswers {
+        until_us: u64,
+    },
+    Fatal(String),
+}
+
+struct Host<D> {
+    decide: D,
+    // The ring is dropped after what its operations use, so that nothing is freed under them.
+    files: FileOps,
+    connections: Connections,
+    acceptor: Acceptor,
+    ring: Ring,
+    doorbell: Doorbell,
+    stop: Stop,
+    actions: Vec<Action>,
+    completions: Vec<Completion>,
+    now: Now,
+    state: State,
+    /// When the shard is told again how much space is free.
+    free_space_at_us: u64,
+    counts: Counts,
+}
+
+impl<D: Decide> Host<D> {
+    fn new(
+        config: &HostConfig,
+        listener: Listener,
+        files: DiskFiles,
+        decide: D,
+        stop: Stop,
+    ) -> Result<Self, HostError> {
+        let setting_up = |what| move |error| HostError { what, error };
+        let ring = Ring::new(config.features, config.receive_buffers).map_err(setting_up("cannot set up io_uring"))?;
+        let event = ring.event().try_clone().map_err(setting_up("cannot copy a descriptor"))?;
+        let memory = FrameMemory::new(config.frame_memory_bytes, config.request_bytes_max);
+        if memory.frame_bytes_max() < config.request_bytes_max {
+            tracing::warn!(
+                "requests are limited to {} bytes, half of the memory for them, instead of {}",
+                memory.frame_bytes_max(),
+                config.request_bytes_max
+            );
+        }
+        let mut connection_limits = config.connections;
+        let descriptors = limits::raise_open_files();
+        let room = descriptors - DESCRIPTORS_FOR_FILES.min(descriptors / 4);
+        connection_limits.connections_max = connection_limits.connections_max.min(room as usize);
+        Ok(Self {
+            decide,
+            files: FileOps::new(files, &ring),
+            connections: Connections::new(connection_limits, memory),
+            acceptor: Acceptor::new(listener, &ring),
+            ring,
+            doorbell: Doorbell::new(event),
+            stop,
+            actions: Vec::new(),
+            completions: Vec::new(),
+            now: clock::now(),
+            state: State::Running,
+            free_space_at_us: 0,
+            counts: Counts::default(),
+        })
+    }
+
+    async fn run(mut self, ready: impl FnOnce(SocketAddr)) -> Result<Exit, HostError> {
+        for descriptor in self.stop.descriptors() {
+            self.ring.poll_readable(descriptor, Token::Stop);
+        }
+        self.acceptor.start(&mut self.ring, self.now.monotonic_us);
+        self.submit()?;
+        ready(self.acceptor.address());
+        loop {
+            self.turn();
+            match &self.state {
+                State::Fatal(message) => {
+                    let message = message.clone();
+                    tracing::error!("{message}");
+                    // What is in flight goes on until the process ends; nothing that it uses may be freed.
+                    std::mem::forget(self);
+                    return Ok(Exit::Fatal { message });
+                }
+                State::LastAnswers { until_us } => {
+                    if self.connections.len() == 0 || self.now.monotonic_us >= *until_us {
+                        return Ok(self.finish());
+                    }
+                }
+                State::Running | State::Stopping => {}
+            }
+            self.submit()?;
+            let took_us = clock::monotonic_us().saturating_sub(self.now.monotonic_us);
+            self.counts.slow_turns += u64::from(took_us > SLOW_TURN_US);
+            if self.is_idle() && self.sleep().await? {
+                continue;
+            }
+            executor::yield_turn().await;
+        }
+    }
+
+    /// One turn: what has completed, what follows from it, and what is due.
+    fn turn(&mut self) {
+        self.counts.turns += 1;
+        self.now = clock::now();
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.drain(&mut completions);
+        self.counts.completions += completions.len() as u64;
+        for completion in completions.drain(..) {
+            self.completed(&completion);
+        }
+        self.completions = completions;
+        let now_us = self.now.monotonic_us;
+        self.acceptor.start(&mut self.ring, now_us);
+        self.connections.sweep(&mut self.ring, now_us);
+        if now_us >= self.free_space_at_us {
+            self.tell_free_space();
+        }
+        self.tell_what_happened();
+        if self.is_deciding() && self.decide.next_deadline_us().is_some_and(|at| at <= now_us) {
+            self.tell(Event::Tick);
+        }
+        if self.is_deciding() {
+            self.decide.end_of_turn(self.now, &mut self.actions);
+            self.act();
+        }
+        self.connections.end_turn(&mut self.ring, now_us);
+    }
+
+    fn completed(&mut self, completion: &Completion) {
+        let now_us = self.now.monotonic_us;
+        match completion.token {
+            Token::File(place) => self.files.completed(&mut self.ring, place, completion.outcome()),
+            Token::Receive(place) => self.connections.received(&mut self.ring, place, completion, now_us),
+            Token::Send(place) => self.connections.sent(&mut self.ring, place, completion, now_us),
+            Token::Accept => match self.acceptor.accepted(completion, now_us) {
+                Accepted::Connection(stream, peer) if matches!(self.state, State::Running) => {
+                    self.connections.open(&mut self.ring, stream, peer, now_us);
+                }
+                Accepted::Connection(..) | Accepted::Nobody => {}
+                Accepted::Rests(errno) => {
+                    let open = self.connections.len();
+                    tracing::warn!("cannot accept connections for a moment, {open} are open: {}", errno.desc());
+                }
+            },
+            Token::Stop => self.asked_to_stop(),
+            Token::Timer | Token::Ignored => {}
+        }
+    }
+
+    fn asked_to_stop(&mut self) {
+        if let Some(who) = self.stop.take()
+            && matches!(self.state, State::Running)
+        {
+            tracing::info!("stopping: {who}");
+            self.state = State::Stopping;
+            self.acceptor.close(&mut self.ring);
+            self.tell(Event::Stop);
+        }
+    }
+
+    /// Tells the shard what the completions of this turn brought, and what follows from its answers at once.
+    fn tell_what_happened(&mut self) {
+        let now_us = self.now.monotonic_us;
+        // Chains that end without the kernel are told in the next turn, so that no turn lasts for ever.
+        for _ in 0..self.files.finished() {
+            let Some(finished) = self.files.take_finished() else { break };
+            self.tell(Event::Completed { op: finished.op, result: finished.result });
+        }
+        while let Some(happened) = self.connections.take_happened() {
+            match happened {
+                Happened::Opened(connection, peer) => self.tell(Event::ConnectionOpened { connection, peer }),
+                Happened::Closed(connection) => self.tell(Event::ConnectionClosed { connection }),
+                Happened::Frames(connection) => {
+                    while let Some(frame) = self.connections.take_frame(connection) {
+                        self.tell(Event::Frame { connection, frame });
+                    }
+                    self.connections.receive(&mut self.ring, connection, now_us);
+                }
+            }
+        }
+    }
+
+    fn tell_free_space(&mut self) {
+        self.free_space_at_us = self.now.monotonic_us + FREE_SPACE_US;
+        match self.files.free_bytes() {
+            Ok(bytes) => self.tell(Event::FreeSpace { bytes }),
+            Err(errno) => tracing::warn!("cannot ask for the free space of the data directory: {}", errno.desc()),
+        }
+    }
+
+    fn is_deciding(&self) -> bool {
+        matches!(self.state, State::Running | State::Stopping)
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.is_deciding() {
+            self.decide.handle(self.now, event, &mut self.actions);
+            self.act();
+        }
+    }
+
+    /// Does what was decided.
+    fn act(&mut self) {
+        let now_us = self.now.monotonic_us;
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Io { op, steps } => self.files.start(&mut self.ring, op, steps),
+                Action::Reply { connection, segments } => {
+                    self.connections.reply(&mut self.ring, connection, segments, now_us);
+                }
+                Action::PauseInput(connection) => self.connections.pause(connection),
+                Action::ResumeInput(connection) => self.connections.resume(&mut self.ring, connection, now_us),
+                Action::Close(connection) => self.connections.close(&mut self.ring, connection, now_us),
+                Action::Log { level, message } => log(level, &message),
+                Action::Fatal { message } => {
+                    self.state = State::Fatal(message);
+                    break;
+                }
+                Action::Stopped => {
+                    self.state = State::LastAnswers { until_us: now_us + LAST_ANSWERS_US };
+                    self.connections.close_all(&mut self.ring, now_us);
+                    break;
+                }
+            }
+        }
+        actions.clear();
+        self.actions = actions;
+    }
+
+    fn submit(&mut self) -> Result<(), HostError> {
+        self.ring.submit().map_err(|error| HostError { what: "the ring failed", error })
+    }
+
+    /// Whether nothing is left to do before the next completion or deadline.
+    fn is_idle(&mut self) -> bool {
+        !self.ring.has_work() && self.files.finished() == 0 && !self.connections.has_happened()
+    }
+
+    /// Sleeps until a completion comes or a deadline is due. Returns whether it slept.
+    async fn sleep(&mut self) -> Result<bool, HostError> {
+        let failed = |error| HostError { what: "the ring failed", error };
+        let last = if let State::LastAnswers { until_us } = self.state { Some(until_us) } else { None };
+        let (decided, space) = match self.is_deciding() {
+            true => (self.decide.next_deadline_us(), Some(self.free_space_at_us)),
+            false => (None, None),
+        };
+        let deadlines = [decided, space, last, self.connections.next_deadline_us(), self.acceptor.next_deadline_us()];
+        if let Some(at_us) = deadlines.into_iter().flatten().min() {
+            if at_us <= clock::monotonic_us() {
+                return Ok(false);
+            }
+            self.ring.wake_at(at_us);
+        }
+        if !self.ring.prepare_to_sleep().map_err(failed)? {
+            return Ok(false);
+        }
+        self.counts.sleeps += 1;
+        let rung = self.doorbell.rung().await;
+        self.ring.woken();
+        rung.map_err(failed)?;
+        self.submit()?;
+        Ok(true)
+    }
+
+    /// Ends what is in flight and returns what was counted.
+    fn finish(mut self) -> Exit {
+        self.counts.connections = self.connections.counts();
+        if self.files.in_flight() > 0 {
+            tracing::warn!("{} file operations were in flight when the shard stopped", self.files.in_flight());
+        }
+        match self.ring.quiesce() {
+            Some(quiet) => {
+                self.connections.release(&quiet);
+                self.files.release(&quiet);
+            }
+            None => tracing::warn!("operations did not end in time"),
+        }
+        Exit::Stopped(self.counts)
+    }
+}
+
+fn log(level: LogLevel, message: &str) {
+    match level {
+        LogLevel::Error => tracing::error!("{message}"),
+        LogLevel::Warn => tracing::warn!("{message}"),
+        LogLevel::Info => tracing::info!("{message}"),
+        LogLevel::Debug => tracing::debug!("{message}"),
+    }
+}

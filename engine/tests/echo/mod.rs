@@ -1,0 +1,283 @@
+//! A host with a stand-in for the shard, and clients for it.
+//!
+//! A request is a command byte, seven bytes that nobody reads, and what the command needs; see [`Echo`].
+
+#![allow(dead_code, reason = "each test program uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corelog_engine::host::{self, Counts, Decide, Exit, HostConfig};
+use corelog_engine::net::listener::Listener;
+use corelog_engine::runtime::disk::DirectDisk;
+use corelog_engine::runtime::stop::{Stop, StopHandle};
+use corelog_shard::io::{Action, ConnectionId, Event, FileId, Now, OpId, OpenMode, Step};
+use corelog_wire::buffer::AlignedBuf;
+
+/// Bytes in front of what a command needs.
+pub(crate) const HEAD: usize = 8;
+const FILE: FileId = FileId(1);
+const BLOCK: usize = 4096;
+
+/// Answers every request by its command.
+#[derive(Default)]
+pub(crate) struct Echo {
+    open: BTreeSet<ConnectionId>,
+    paused: BTreeMap<ConnectionId, u64>,
+    held: Vec<(ConnectionId, Bytes)>,
+    writes: BTreeMap<OpId, (ConnectionId, Bytes)>,
+    ops: u64,
+    stopping: bool,
+    closed: u64,
+    free: u64,
+}
+
+impl Echo {
+    fn reply(actions: &mut Vec<Action>, connection: ConnectionId, segments: Vec<Bytes>) {
+        let len: usize = segments.iter().map(Bytes::len).sum();
+        let prefix = Bytes::copy_from_slice(&(len as u32).to_be_bytes());
+        let segments = [prefix].into_iter().chain(segments).collect();
+        actions.push(Action::Reply { connection, segments });
+    }
+
+    fn frame(&mut self, now: Now, connection: ConnectionId, frame: Bytes, actions: &mut Vec<Action>) {
+        assert!(self.free > 0, "the free space is told before the first frame");
+        assert!(self.open.contains(&connection), "a frame of a connection that is not open");
+        assert!(!self.paused.contains_key(&connection), "a frame of a paused connection");
+        match frame[0] {
+            // Echo.
+            b'E' => Self::reply(actions, connection, vec![frame]),
+            // The same, in many segments.
+            b'M' => {
+                let pieces = (0..frame.len()).step_by(10).map(|at| frame.slice(at..frame.len().min(at + 10))).collect();
+                Self::reply(actions, connection, pieces);
+            }
+            // So many zeros.
+            b'B' => {
+                let count = u32::from_be_bytes(frame[HEAD..HEAD + 4].try_into().unwrap()) as usize;
+                let mebibyte = Bytes::from(vec![0; 1 << 20]);
+                let segments = (0..count).step_by(1 << 20).map(|at| mebibyte.slice(..(count - at).min(1 << 20)));
+                Self::reply(actions, connection, segments.collect());
+            }
+            // Echo, then close.
+            b'C' => {
+                Self::reply(actions, connection, vec![frame]);
+                actions.push(Action::Close(connection));
+            }
+            // Echo, and take nothing for 10 ms.
+            b'P' => {
+                Self::reply(actions, connection, vec![frame]);
+                actions.push(Action::PauseInput(connection));
+                self.paused.insert(connection, now.monotonic_us + 10_000);
+            }
+            // Echo when asked to stop.
+            b'H' => self.held.push((connection, frame)),
+            // How many connections are open, how many have closed, and how many requests are held.
+            b'Q' => {
+                let numbers = [self.open.len() as u64, self.closed, self.held.len() as u64];
+                let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+                Self::reply(actions, connection, vec![Bytes::from(bytes)]);
+            }
+            // Write it durably, read it again, echo what was read.
+            b'W' => {
+                self.ops += 1;
+                let mut data = AlignedBuf::with_capacity(BLOCK);
+                data.extend_from_slice(&frame);
+                data.pad_with_zeros_to(BLOCK);
+                let offset = self.ops * BLOCK as u64;
+                let write = Step::Write { file: FILE, offset, data: vec![data.freeze()], durable: true };
+                let steps = vec![write, Step::Read { file: FILE, offset, len: BLOCK }];
+                self.writes.insert(OpId(self.ops), (connection, frame));
+                actions.push(Action::Io { op: OpId(self.ops), steps });
+            }
+            b'F' => actions.push(Action::Fatal { message: "asked to".into() }),
+            b'T' => nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).unwrap(),
+            _ => actions.push(Action::Close(connection)),
+        }
+    }
+}
+
+impl Decide for Echo {
+    fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::ConnectionOpened { connection, .. } => assert!(self.open.insert(connection)),
+            Event::ConnectionClosed { connection } => {
+                assert!(self.open.remove(&connection), "closed twice");
+                self.paused.remove(&connection);
+                self.closed += 1;
+            }
+            Event::Frame { connection, frame } => self.frame(now, connection, frame, actions),
+            Event::Completed { op, result } => {
+                let (connection, frame) = self.writes.remove(&op).expect("a completion of what was started");
+                let read = result.expect("the disk works");
+                assert_eq!(&read[0][..frame.len()], &frame[..]);
+                Self::reply(actions, connection, vec![read[0].slice(..frame.len())]);
+            }
+            Event::FreeSpace { bytes } => self.free = bytes,
+            Event::Tick => {
+                let due: Vec<_> =
+                    self.paused.iter().filter(|(_, at)| **at <= now.monotonic_us).map(|(id, _)| *id).collect();
+                for connection in due {
+                    self.paused.remove(&connection);
+                    actions.push(Action::ResumeInput(connection));
+                }
+            }
+            Event::Stop => {
+                self.stopping = true;
+                for (connection, frame) in self.held.drain(..) {
+                    Self::reply(actions, connection, vec![frame]);
+                }
+            }
+        }
+    }
+
+    fn end_of_turn(&mut self, _now: Now, actions: &mut Vec<Action>) {
+        if self.stopping && self.writes.is_empty() {
+            actions.push(Action::Stopped);
+        }
+    }
+
+    fn next_deadline_us(&self) -> Option<u64> {
+        self.paused.values().min().copied()
+    }
+}
+
+/// A running host.
+pub(crate) struct Host {
+    pub(crate) address: SocketAddr,
+    pub(crate) handle: StopHandle,
+    thread: JoinHandle<Exit>,
+    _data: tempfile::TempDir,
+}
+
+impl Host {
+    pub(crate) fn start(config: HostConfig) -> Self {
+        Self::start_on(config, Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap())
+    }
+
+    pub(crate) fn start_on(config: HostConfig, listener: Listener) -> Self {
+        let program = std::env::current_exe().unwrap();
+        let data = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+        let path = data.path().to_owned();
+        let (ready, is_ready) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let stop = Stop::on_signals().unwrap();
+            let handle = stop.handle();
+            let mut disk = DirectDisk::open(&path).unwrap();
+            let open = Step::Open { file: FILE, path: "f".into(), mode: OpenMode::WRITE };
+            corelog_shard::io::Disk::run(&mut disk, open).unwrap();
+            host::run(config, listener, disk.into_files(), Echo::default(), stop, |address| {
+                ready.send((address, handle)).unwrap();
+            })
+            .unwrap()
+        });
+        let (address, handle) = is_ready.recv().unwrap();
+        Self { address, handle, thread, _data: data }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Waits for the end.
+    pub(crate) fn exit(self) -> Exit {
+        self.thread.join().unwrap()
+    }
+
+    /// Asks it to stop, and waits.
+    pub(crate) fn stop(self) -> Counts {
+        self.handle.stop();
+        match self.exit() {
+            Exit::Stopped(counts) => counts,
+            fatal => panic!("{fatal:?}"),
+        }
+    }
+}
+
+pub(crate) struct Client(pub(crate) TcpStream);
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    pub(crate) fn send(&mut self, frame: &[u8]) {
+        let mut bytes = (frame.len() as u32).to_be_bytes().to_vec();
+        bytes.extend_from_slice(frame);
+        self.0.write_all(&bytes).unwrap();
+    }
+
+    pub(crate) fn receive(&mut self) -> Vec<u8> {
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length).unwrap();
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        self.0.read_exact(&mut frame).unwrap();
+        frame
+    }
+
+    pub(crate) fn ask(&mut self, frame: &[u8]) -> Vec<u8> {
+        self.send(frame);
+        self.receive()
+    }
+
+    /// Open and closed connections and held requests, as the shard knows them.
+    pub(crate) fn counts(&mut self) -> [u64; 3] {
+        let answer = self.ask(&request(b'Q', HEAD));
+        [0, 1, 2].map(|index| u64::from_be_bytes(answer[index * 8..][..8].try_into().unwrap()))
+    }
+
+    /// Asks until the shard's counts are as wanted.
+    pub(crate) fn await_counts(&mut self, wanted: impl Fn([u64; 3]) -> bool) {
+        let start = std::time::Instant::now();
+        loop {
+            let counts = self.counts();
+            if wanted(counts) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "still {counts:?}");
+        }
+    }
+
+    /// Whether the host has closed the connection; waits for it.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        match self.0.read(&mut [0; 1]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+/// A request of `len` bytes with this command and recognisable bytes behind it.
+pub(crate) fn request(command: u8, len: usize) -> Vec<u8> {
+    let pattern: Vec<u8> = (0..len.min(65_521)).map(|index| (index * 31 + index / 251) as u8).collect();
+    let mut frame = pattern.repeat(len.div_ceil(pattern.len()));
+    frame.truncate(len);
+    frame[0] = command;
+    frame
+}
+
+/// A reproducible source of numbers.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// The resident memory of this process in bytes.
+pub(crate) fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}

@@ -1,0 +1,215 @@
+//! The image as bytes and back, so that the log before it can go.
+//!
+//! A snapshot is a header of 16 bytes (u32 format version, little-endian, and zeros) and an `rkyv` archive of one of the
+//! types below. These types are the format: they are never changed, a new format gets a new type and the next version,
+//! and every released one stays readable. They share nothing with the image in memory, which may change freely.
+//!
+//! Fault model: the file around a snapshot has a checksum. Bytes that get here are nevertheless validated (archive
+//! structure by `bytecheck`, then the image's own invariants), so that no input panics or makes an image that could not
+//! have come from a log.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::image::{BrokerImage, MetadataImage, SnapshotParts};
+use super::record::PartitionAssignment;
+use super::replay::ApplyError;
+use super::topic::TopicImage;
+use crate::ids::{
+    BrokerId, DirectoryId, Incarnation, LeaderEpoch, MetadataOffset, PartitionEpoch, PartitionIndex, ProducerId,
+    TopicId,
+};
+
+const FORMAT: u32 = 1;
+const HEADER_BYTES: usize = 16;
+
+/// Why bytes are not a snapshot that this release can load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// The format is another one.
+    UnknownFormat(u32),
+    /// The header is cut off or wrong, or the archive is not one.
+    Damaged,
+    /// The archive is sound and what it says contradicts itself.
+    Inconsistent(ApplyError),
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownFormat(format) => {
+                write!(f, "a metadata snapshot of format {format}; this release knows format {FORMAT}")
+            }
+            Self::Damaged => f.write_str("the metadata snapshot is damaged"),
+            Self::Inconsistent(what) => write!(f, "the metadata snapshot contradicts itself: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for SnapshotError {}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct SnapshotV1 {
+    offset: u64,
+    term: u64,
+    topics: Vec<TopicV1>,
+    broker_configs: Vec<(String, String)>,
+    brokers: Vec<BrokerV1>,
+    next_producer_id: i64,
+    features: Vec<(String, i16)>,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct TopicV1 {
+    name: String,
+    id: [u8; 16],
+    partitions: Vec<PartitionV1>,
+    configs: Vec<(String, String)>,
+}
+
+/// A partition; its index is its place in the list.
+#[derive(Archive, Serialize, Deserialize)]
+struct PartitionV1 {
+    replicas: Vec<i32>,
+    leader: i32,
+    leader_epoch: i32,
+    partition_epoch: i32,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct BrokerV1 {
+    id: i32,
+    incarnation: u64,
+    host: String,
+    port: u16,
+    directory_id: [u8; 16],
+}
+
+/// Writes the image down. The same image gives the same bytes.
+#[must_use]
+pub fn to_bytes(image: &MetadataImage) -> Vec<u8> {
+    let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&SnapshotV1::of(image))
+        .expect("an image is far below the 2 GiB that an archive can hold");
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + archive.len());
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.resize(HEADER_BYTES, 0);
+    bytes.extend_from_slice(&archive);
+    bytes
+}
+
+/// Reads an image; [`MetadataImage::offset`] and [`MetadataImage::term`] say where in the log it stands.
+///
+/// # Errors
+/// What is wrong with the bytes.
+pub fn from_bytes(bytes: &[u8]) -> Result<MetadataImage, SnapshotError> {
+    let (header, body) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(SnapshotError::Damaged)?;
+    let (format, zeros) = header.split_first_chunk::<4>().ok_or(SnapshotError::Damaged)?;
+    let format = u32::from_le_bytes(*format);
+    if format != FORMAT {
+        return Err(SnapshotError::UnknownFormat(format));
+    }
+    if zeros.iter().any(|byte| *byte != 0) {
+        return Err(SnapshotError::Damaged);
+    }
+    // The archive is read where it lies, so it must lie aligned.
+    let mut aligned = AlignedVec::<16>::with_capacity(body.len());
+    aligned.extend_from_slice(body);
+    let snapshot = rkyv::from_bytes::<SnapshotV1, rkyv::rancor::Error>(&aligned).map_err(|_| SnapshotError::Damaged)?;
+    snapshot.into_image().map_err(SnapshotError::Inconsistent)
+}
+
+impl SnapshotV1 {
+    fn of(image: &MetadataImage) -> Self {
+        let own = |(key, value): (&String, &String)| (key.clone(), value.clone());
+        Self {
+            offset: image.offset().0,
+            term: image.term(),
+            topics: image.topics().map(|topic| TopicV1::of(topic)).collect(),
+            broker_configs: image.broker_configs().iter().map(own).collect(),
+            brokers: image.brokers().values().map(BrokerV1::of).collect(),
+            next_producer_id: image.next_producer_id().0,
+            features: image.features().iter().map(|(name, level)| (name.clone(), *level)).collect(),
+        }
+    }
+
+    fn into_image(self) -> Result<MetadataImage, ApplyError> {
+        let topics = self.topics.into_iter().map(TopicV1::into_image).collect::<Result<_, _>>()?;
+        MetadataImage::from_parts(SnapshotParts {
+            offset: MetadataOffset(self.offset),
+            term: self.term,
+            topics,
+            broker_configs: self.broker_configs,
+            brokers: self.brokers.into_iter().map(BrokerV1::into_image).collect(),
+            next_producer_id: ProducerId(self.next_producer_id),
+            features: self.features,
+        })
+    }
+}
+
+impl TopicV1 {
+    fn of(topic: &TopicImage) -> Self {
+        Self {
+            name: topic.name().to_string(),
+            id: topic.id().0,
+            partitions: topic.partitions().iter().map(PartitionV1::of).collect(),
+            configs: topic.configs().iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        }
+    }
+
+    fn into_image(self) -> Result<Arc<TopicImage>, ApplyError> {
+        let partitions = self.partitions.into_iter().enumerate();
+        let partitions =
+            partitions.map(|(index, partition)| partition.into_assignment(index)).collect::<Result<_, _>>()?;
+        let configs: BTreeMap<String, String> = self.configs.into_iter().collect();
+        TopicImage::new(&self.name, TopicId(self.id), partitions, configs).map(Arc::new)
+    }
+}
+
+impl PartitionV1 {
+    fn of(partition: &PartitionAssignment) -> Self {
+        Self {
+            replicas: partition.replicas.iter().map(|replica| replica.0).collect(),
+            leader: partition.leader.0,
+            leader_epoch: partition.leader_epoch.0,
+            partition_epoch: partition.partition_epoch.0,
+        }
+    }
+
+    fn into_assignment(self, index: usize) -> Result<PartitionAssignment, ApplyError> {
+        Ok(PartitionAssignment {
+            index: PartitionIndex(i32::try_from(index)?),
+            replicas: self.replicas.into_iter().map(BrokerId).collect(),
+            leader: BrokerId(self.leader),
+            leader_epoch: LeaderEpoch(self.leader_epoch),
+            partition_epoch: PartitionEpoch(self.partition_epoch),
+        })
+    }
+}
+
+impl BrokerV1 {
+    fn of(broker: &BrokerImage) -> Self {
+        Self {
+            id: broker.id.0,
+            incarnation: broker.incarnation.0,
+            host: broker.host.clone(),
+            port: broker.port,
+            directory_id: broker.directory_id.0,
+        }
+    }
+
+    fn into_image(self) -> BrokerImage {
+        BrokerImage {
+            id: BrokerId(self.id),
+            incarnation: Incarnation(self.incarnation),
+            host: self.host,
+            port: self.port,
+            directory_id: DirectoryId(self.directory_id),
+        }
+    }
+}

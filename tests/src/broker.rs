@@ -1,0 +1,321 @@
+//! The real broker as a process of its own, for tests that talk to it as any client does.
+//!
+//! Invariants: a broker listens on loopback only, on a port that the system picked; its data lie in a folder of its own,
+//! which goes away with it; it is ended by its process id when the value is dropped; every wait is bounded, and a wait that
+//! runs out fails with what the broker wrote to stderr.
+//!
+//! The binary is the one that `CORELOG_BIN` names, or `corelog` beside the test's own executable: `cargo build` makes it.
+//! With `CORELOG_BOOTSTRAP=HOST:PORT` tests run against a broker that is already there, Apache Kafka for example, which
+//! shows whether the tests themselves are right; tests that stop or restart their broker then do nothing.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long a start may take, recovery included.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// How long a clean stop may take.
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// A free port of loopback, picked by the system.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A running broker.
+pub struct Broker {
+    address: SocketAddr,
+    /// Absent where the broker was there before us.
+    process: Option<Process>,
+}
+
+struct Process {
+    child: Child,
+    options: Options,
+    folder: TempDir,
+}
+
+/// What a broker is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Options {
+    /// The defaults of `corelog start`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a Kafka key, as `--set key=value` does.
+    #[must_use]
+    pub fn set(self, key: &str, value: &str) -> Self {
+        self.argument("--set").argument(&format!("{key}={value}"))
+    }
+
+    /// Adds an argument to `corelog start`.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Sets an environment variable of the broker.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts a broker and waits until it is ready.
+    ///
+    /// # Panics
+    /// If the broker ends, or is not ready in time.
+    #[must_use]
+    pub fn start(self) -> Broker {
+        if let Ok(bootstrap) = std::env::var("CORELOG_BOOTSTRAP") {
+            let address = bootstrap.parse().expect("CORELOG_BOOTSTRAP is an address and a port");
+            return Broker { address, process: None };
+        }
+        let folder = tempfile::Builder::new().prefix("corelog-test-").tempdir().expect("a folder for data");
+        let (child, address) = launch(&self, folder.path(), ANY_PORT);
+        Broker { address, process: Some(Process { child, options: self, folder }) }
+    }
+}
+
+impl Broker {
+    /// Starts a broker with the defaults and waits until it is ready.
+    ///
+    /// # Panics
+    /// If the broker ends, or is not ready in time.
+    #[must_use]
+    pub fn start() -> Self {
+        Options::new().start()
+    }
+
+    /// Where it listens, as clients write it.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether the broker is ours to stop and restart, and its data ours to read.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Its data directory.
+    ///
+    /// # Panics
+    /// If the broker is not ours.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        data_dir(self.ours().folder.path())
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// If the broker is not ours.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.ours().child.id()
+    }
+
+    /// What it has written to stderr so far, over all its starts.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        stderr_of(self.ours().folder.path())
+    }
+
+    /// Ends it as a power cut would end the process: SIGKILL, nothing flushed. The data stay.
+    ///
+    /// # Panics
+    /// If the broker is not ours.
+    pub fn kill(&mut self) {
+        let child = &mut self.ours_mut().child;
+        child.kill().expect("a child that has not been waited for can be killed");
+        child.wait().expect("a killed child ends");
+    }
+
+    /// Asks it to stop with SIGTERM and waits for its end. The data stay.
+    ///
+    /// # Panics
+    /// If the broker is not ours, or has not ended in time.
+    pub fn stop(&mut self) -> ExitStatus {
+        let process = self.ours_mut();
+        signal(&process.child, Signal::SIGTERM);
+        wait_for_end(&mut process.child, STOP_MAX).unwrap_or_else(|| {
+            panic!("no end {STOP_MAX:?} after SIGTERM; stderr:\n{}", stderr_of(process.folder.path()))
+        })
+    }
+
+    /// Starts it again on the same data, after [`Broker::kill`] or [`Broker::stop`]; the port may be another one.
+    ///
+    /// # Panics
+    /// If the broker is not ours, still runs, or is not ready in time.
+    pub fn start_again(&mut self) {
+        self.start_again_at(ANY_PORT);
+    }
+
+    /// Like [`Broker::start_again`], at this address, so that connected clients find it again.
+    ///
+    /// # Panics
+    /// If the broker is not ours, still runs, or is not ready in time.
+    pub fn start_again_at(&mut self, address: SocketAddr) {
+        let process = self.ours_mut();
+        let ended = process.child.try_wait().expect("the child's state can be asked for");
+        assert!(ended.is_some(), "the broker still runs");
+        let (child, address) = launch(&process.options, process.folder.path(), address);
+        process.child = child;
+        self.address = address;
+    }
+
+    fn ours(&self) -> &Process {
+        self.process.as_ref().expect("the broker is ours")
+    }
+
+    fn ours_mut(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the broker is ours")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended before; then there is nothing to kill and its status is known.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary under test.
+///
+/// # Panics
+/// If it has not been built.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("CORELOG_BIN").map(PathBuf::from).unwrap_or_else(|| {
+        let own = std::env::current_exe().expect("a test knows its executable");
+        let profile = own.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
+        profile.join("corelog")
+    });
+    assert!(path.is_file(), "{} is not there: run `cargo build` first, or set CORELOG_BIN", path.display());
+    path
+}
+
+fn data_dir(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+fn stderr_of(folder: &Path) -> String {
+    std::fs::read(folder.join("stderr")).map_or_else(|e| e.to_string(), |b| String::from_utf8_lossy(&b).into_owned())
+}
+
+fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> (Child, SocketAddr) {
+    let stderr = File::options().create(true).append(true).open(folder.join("stderr")).expect("a file for stderr");
+    let mut child = Command::new(binary())
+        .args(["start", "--listen", &listen.to_string(), "--data-dir"])
+        .arg(data_dir(folder))
+        .args(&options.arguments)
+        .envs(options.environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .expect("the broker can be started");
+    let stdout = child.stdout.take().expect("stdout is a pipe");
+    let (send_line, lines) = mpsc::channel();
+    // Reads on after the first line, so that the broker never meets a full pipe; ends with the broker.
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = send_line.send(line);
+        }
+    });
+    let address = match lines.recv_timeout(START_MAX) {
+        Ok(line) => ready_address(&line),
+        Err(_) => None,
+    };
+    if let Some(address) = address {
+        return (child, address);
+    }
+    let ended = child.try_wait().ok().flatten();
+    let _ = child.kill();
+    let _ = child.wait();
+    let state = ended.map_or_else(|| "still running".to_owned(), |status| status.to_string());
+    panic!("the broker is not ready within {START_MAX:?} ({state}); stderr:\n{}", stderr_of(folder))
+}
+
+/// The address in a line that begins `ready HOST:PORT`.
+fn ready_address(line: &str) -> Option<SocketAddr> {
+    let mut words = line.split_whitespace();
+    (words.next() == Some("ready")).then(|| words.next()?.trim_end_matches([',', ';']).parse().ok())?
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).expect("process ids are small");
+    kill(Pid::from_raw(id), signal).expect("our own child can be signalled");
+}
+
+/// Waits for the end of `child`; `None` if it has not ended in time, and then it is killed.
+fn wait_for_end(child: &mut Child, wait_max: Duration) -> Option<ExitStatus> {
+    let (done, ended) = mpsc::channel();
+    let id = i32::try_from(child.id()).expect("process ids are small");
+    // A thread that kills when the time is up, so that the wait below is bounded.
+    let watch = thread::spawn(move || {
+        let late = ended.recv_timeout(wait_max).is_err();
+        if late {
+            // The child has not been waited for yet, so the id is still its own.
+            let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+        }
+        late
+    });
+    let status = child.wait().expect("a child can be waited for");
+    let _ = done.send(());
+    let late = watch.join().expect("the watch does not panic");
+    (!late).then_some(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_is_read() {
+        let address = Some("127.0.0.1:9092".parse().unwrap());
+        assert_eq!(ready_address("ready 127.0.0.1:9092"), address);
+        assert_eq!(ready_address("ready 127.0.0.1:9092, data in ./corelog-data"), address);
+        assert_eq!(ready_address("already 127.0.0.1:9092"), None);
+        assert_eq!(ready_address("ready soon"), None);
+    }
+
+    #[test]
+    fn a_process_that_ignores_sigterm_is_killed_in_the_end() {
+        let mut child = Command::new("sh")
+            .args(["-c", "trap '' TERM; echo; exec sleep 60"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        signal(&child, Signal::SIGTERM);
+        assert_eq!(wait_for_end(&mut child, Duration::from_millis(50)), None);
+    }
+}

@@ -1,0 +1,11 @@
+//! One file per API: the schema of its request and of its response.
+//!
+//! Field and struct names are Kafka's. `wire/README.md` says how to add one.
+
+pub mod api_versions;
+pub mod create_topics;
+pub mod fetch;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod produce;

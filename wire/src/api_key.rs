@@ -1,0 +1,159 @@
+//! The APIs this broker has: key, name, versions.
+//!
+//! One line of the table at the end per API. The ranges are those of Kafka 4.4; an API stands here once every one of its
+//! versions is served.
+
+use core::fmt;
+
+use crate::message::VersionRange;
+
+macro_rules! api_keys {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident = $key:literal, versions $min:literal - $max:literal, advertised from $advertised:literal,
+            flexible $($flexible:literal)? $(+)? $($none:ident)?;
+    )*) => {
+        /// An API of the protocol.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(i16)]
+        pub enum ApiKey {
+            $(
+                $(#[$meta])*
+                #[doc = concat!("Versions ", $min, " to ", $max, ".")]
+                $name = $key,
+            )*
+        }
+
+        impl ApiKey {
+            /// Every API, ordered by key.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The API with this number, if we have it.
+            pub const fn from_key(key: i16) -> Option<Self> {
+                match key {
+                    $($key => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// Kafka's name of the API.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// The versions that are served.
+            pub const fn versions(self) -> VersionRange {
+                match self {
+                    $(Self::$name => VersionRange { min: $min, max: $max },)*
+                }
+            }
+
+            /// The lowest version that ApiVersions names. It can be lower than what is served: librdkafka before 2.11.1
+            /// compresses with gzip, snappy and lz4 only if Produce is offered from version 0 (KAFKA-18659).
+            pub const fn advertised_min(self) -> i16 {
+                match self {
+                    $(Self::$name => $advertised,)*
+                }
+            }
+
+            /// The first version with compact lengths and tagged fields (KIP-482); `i16::MAX` if there is none.
+            pub const fn flexible_from(self) -> i16 {
+                match self {
+                    $(Self::$name => api_keys!(@flexible $($flexible)? $($none)?),)*
+                }
+            }
+        }
+    };
+    (@flexible $from:literal) => { $from };
+    (@flexible none) => { i16::MAX };
+}
+
+impl ApiKey {
+    /// The number on the wire.
+    pub const fn key(self) -> i16 {
+        self as i16
+    }
+
+    /// The lowest version that is served.
+    pub const fn min_version(self) -> i16 {
+        self.versions().min
+    }
+
+    /// The highest version that is served.
+    pub const fn max_version(self) -> i16 {
+        self.versions().max
+    }
+
+    /// Whether this version is served.
+    pub const fn serves(self, version: i16) -> bool {
+        self.versions().contains(version)
+    }
+
+    /// Whether messages of this version have compact lengths and tagged fields.
+    pub const fn is_flexible(self, version: i16) -> bool {
+        version >= self.flexible_from()
+    }
+
+    /// The version of the header in front of requests of this version, also for versions that are not served.
+    pub const fn request_header_version(self, version: i16) -> i16 {
+        if self.is_flexible(version) { 2 } else { 1 }
+    }
+
+    /// The version of the header in front of responses of this version. That of ApiVersions is never flexible: its
+    /// reader cannot know yet what the broker speaks (KIP-511).
+    pub const fn response_header_version(self, version: i16) -> i16 {
+        if self.is_flexible(version) && !matches!(self, Self::ApiVersions) { 1 } else { 0 }
+    }
+}
+
+impl fmt::Display for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+api_keys! {
+    /// Appends record batches to partitions.
+    Produce = 0, versions 3-13, advertised from 0, flexible 9+;
+    /// Reads record batches of partitions, waiting for them if wanted.
+    Fetch = 1, versions 4-18, advertised from 4, flexible 12+;
+    /// Finds offsets by timestamp.
+    ListOffsets = 2, versions 1-11, advertised from 1, flexible 6+;
+    /// Describes brokers, topics and partitions.
+    Metadata = 3, versions 0-13, advertised from 0, flexible 9+;
+    /// Says which APIs and versions the broker has; the first request of a connection.
+    ApiVersions = 18, versions 0-5, advertised from 0, flexible 3+;
+    /// Creates topics.
+    CreateTopics = 19, versions 2-7, advertised from 2, flexible 5+;
+    /// Gives a producer its id and epoch. Version 6 (KIP-939) is not stable in Kafka 4.4 and not advertised there.
+    InitProducerId = 22, versions 0-5, advertised from 0, flexible 2+;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_ascend_and_round_trip() {
+        assert!(ApiKey::ALL.is_sorted_by(|a, b| a.key() < b.key()));
+        for api in ApiKey::ALL {
+            assert_eq!(ApiKey::from_key(api.key()), Some(*api));
+            assert!(api.advertised_min() <= api.min_version() && api.min_version() <= api.max_version());
+        }
+        assert_eq!(ApiKey::from_key(4), None);
+        assert_eq!(ApiKey::from_key(-1), None);
+    }
+
+    #[test]
+    fn header_versions() {
+        assert_eq!(ApiKey::Produce.request_header_version(8), 1);
+        assert_eq!(ApiKey::Produce.request_header_version(9), 2);
+        assert_eq!(ApiKey::Produce.response_header_version(8), 0);
+        assert_eq!(ApiKey::Produce.response_header_version(9), 1);
+        assert_eq!(ApiKey::ApiVersions.request_header_version(3), 2);
+        assert_eq!(ApiKey::ApiVersions.request_header_version(99), 2);
+        assert_eq!(ApiKey::ApiVersions.response_header_version(5), 0);
+    }
+}

@@ -1,0 +1,261 @@
+//! Writes random messages from their schemas, byte by byte and without the crate's own encoder, so that tests compare
+//! two implementations of the wire format. Shared by tests and fuzz targets.
+//!
+//! What comes out is canonical: tagged fields are there only with values other than their defaults, so that decoding
+//! and encoding again must give the same bytes.
+
+#![allow(dead_code, elided_lifetimes_in_paths, unreachable_pub)]
+
+use corelog_wire::api_key::ApiKey;
+use corelog_wire::decoder::{DecodeError, Decoder};
+use corelog_wire::encoder::{EncodeError, Encoder};
+use corelog_wire::message::{FieldSchema, FieldType, Message};
+use corelog_wire::primitives::Field;
+
+/// One side of an API.
+pub struct Entry {
+    pub api: ApiKey,
+    pub is_request: bool,
+    pub ty: FieldType,
+    /// Decodes in one version and encodes in another.
+    pub convert: fn(&[u8], i16, i16) -> Result<Converted, DecodeError>,
+}
+
+/// How many bytes were left behind the message, and what it was encoded to.
+pub type Converted = (usize, Result<Vec<u8>, EncodeError>);
+
+impl Entry {
+    pub fn name(&self) -> String {
+        format!("{}{}", self.api, if self.is_request { "Request" } else { "Response" })
+    }
+
+    /// Decodes all of `bytes` and encodes what was read again.
+    pub fn round_trip(&self, bytes: &[u8], version: i16) -> Result<Vec<u8>, DecodeError> {
+        let (left, encoded) = (self.convert)(bytes, version, version)?;
+        assert_eq!(left, 0, "{} version {version} leaves bytes", self.name());
+        Ok(encoded.expect("what was read can be written in its version"))
+    }
+}
+
+/// Encodes `message`.
+pub fn encode<'a>(message: &impl Message<'a>, version: i16) -> Result<Vec<u8>, EncodeError> {
+    let mut encoder = Encoder::new();
+    message.encode(&mut encoder, version)?;
+    Ok(encoder.into_segments().concat())
+}
+
+macro_rules! entries {
+    ($($api:ident: $module:ident $request:ident $response:ident;)*) => {
+        vec![$(
+            entries!(@entry $api true $module $request),
+            entries!(@entry $api false $module $response),
+        )*]
+    };
+    (@entry $api:ident $is_request:literal $module:ident $message:ident) => {
+        Entry {
+            api: ApiKey::$api,
+            is_request: $is_request,
+            ty: <corelog_wire::api::$module::$message as Field>::TYPE,
+            convert: |bytes, from, to| {
+                let mut decoder = Decoder::new(bytes);
+                let message = corelog_wire::api::$module::$message::decode(&mut decoder, from)?;
+                // Every element is read again by the comparison and by the formatting.
+                let copy = message;
+                assert_eq!(copy, message);
+                assert!(!format!("{message:?}").is_empty());
+                Ok((decoder.remaining(), encode(&message, to)))
+            },
+        }
+    };
+}
+
+/// Both sides of every API.
+pub fn entries() -> Vec<Entry> {
+    let entries = entries! {
+        Produce: produce ProduceRequest ProduceResponse;
+        Fetch: fetch FetchRequest FetchResponse;
+        ListOffsets: list_offsets ListOffsetsRequest ListOffsetsResponse;
+        Metadata: metadata MetadataRequest MetadataResponse;
+        ApiVersions: api_versions ApiVersionsRequest ApiVersionsResponse;
+        CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
+        InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
+    };
+    assert_eq!(entries.len(), 2 * ApiKey::ALL.len(), "an API is missing here");
+    entries
+}
+
+/// Every message and version.
+pub fn every_version() -> impl Iterator<Item = (Entry, i16)> {
+    entries().into_iter().flat_map(|entry| {
+        let versions = entry.api.versions();
+        (versions.min..=versions.max).map(move |version| (Entry { ..entry }, version))
+    })
+}
+
+/// Choices made by the bytes of a test case; zero when they run out.
+pub struct Choices<'a>(pub &'a [u8]);
+
+impl Choices<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn int64(&mut self) -> i64 {
+        let bytes: [u8; 8] = core::array::from_fn(|_| self.byte());
+        match bytes[0] % 4 {
+            0 => i64::from(bytes[1]) - 128,
+            _ => i64::from_le_bytes(bytes),
+        }
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        // Around the point where compact lengths take a second byte.
+        let length = match self.byte() {
+            255 => 130,
+            length => usize::from(length % 20),
+        };
+        (0..length).map(|_| self.byte()).collect()
+    }
+
+    fn string(&mut self) -> String {
+        self.bytes().into_iter().map(|byte| char::from_u32(u32::from(byte) * 3).unwrap_or('?')).collect()
+    }
+}
+
+/// Writes messages of one version.
+pub struct Generator<'a> {
+    pub choices: Choices<'a>,
+    pub version: i16,
+    pub flexible: bool,
+    /// Adds fields that no schema has to every section of tagged fields.
+    pub unknown_tags: bool,
+    out: Vec<u8>,
+}
+
+/// A message of this type, made by `choices`.
+pub fn generate(entry: &Entry, version: i16, choices: &[u8], unknown_tags: bool) -> Vec<u8> {
+    let mut generator = Generator {
+        choices: Choices(choices),
+        version,
+        flexible: entry.api.is_flexible(version),
+        unknown_tags,
+        out: Vec::new(),
+    };
+    generator.value(entry.ty, false, false);
+    generator.out
+}
+
+impl Generator<'_> {
+    fn value(&mut self, ty: FieldType, nullable: bool, tagged: bool) {
+        let null = nullable && !tagged && self.choices.byte().is_multiple_of(4);
+        match ty {
+            FieldType::Bool => {
+                let value = tagged || self.choices.byte() % 2 == 1;
+                self.out.push(u8::from(value));
+            }
+            FieldType::Int(size) => {
+                // Defaults are 0, -1 or the highest or lowest value.
+                let value = if tagged { i64::from(self.choices.byte() % 100) + 1 } else { self.choices.int64() };
+                self.out.extend_from_slice(&value.to_be_bytes()[8 - size..]);
+            }
+            FieldType::Uint16 => {
+                let value = [self.choices.byte(), self.choices.byte() | u8::from(tagged)];
+                self.out.extend(value);
+            }
+            FieldType::Float64 => {
+                // No NaN: it is not equal to itself.
+                let value = f64::from(self.choices.int64() as i32) + if tagged { 0.5 } else { 0.0 };
+                self.out.extend(value.to_be_bytes());
+            }
+            FieldType::Uuid => {
+                let mut value: [u8; 16] = core::array::from_fn(|_| self.choices.byte());
+                value[15] |= u8::from(tagged);
+                self.out.extend(value);
+            }
+            FieldType::String => {
+                let mut text = self.choices.string();
+                if tagged {
+                    text.push('x');
+                }
+                match (self.flexible, null) {
+                    (true, _) => self.length(text.len(), null),
+                    (false, true) => self.out.extend([0xff; 2]),
+                    (false, false) => self.out.extend((text.len() as u16).to_be_bytes()),
+                }
+                if !null {
+                    self.out.extend(text.bytes());
+                }
+            }
+            FieldType::Bytes => {
+                let bytes = self.choices.bytes();
+                self.length(bytes.len(), null);
+                if !null {
+                    self.out.extend(bytes);
+                }
+            }
+            FieldType::Array(element) => {
+                let count = usize::from(self.choices.byte() % 4).max(usize::from(tagged));
+                self.length(count, null);
+                for _ in 0..if null { 0 } else { count } {
+                    self.value(*element, false, false);
+                }
+            }
+            FieldType::Struct { fields, .. } => {
+                if nullable {
+                    self.out.push(if null { 0xff } else { 1 });
+                }
+                if !null {
+                    self.fields(fields, tagged);
+                }
+            }
+        }
+    }
+
+    fn fields(&mut self, fields: &[FieldSchema], in_tagged: bool) {
+        let present = fields.iter().copied().filter(|field| field.versions.contains(self.version));
+        let (tagged, plain): (Vec<FieldSchema>, Vec<FieldSchema>) = present.partition(|field| field.tag.is_some());
+        for field in plain {
+            self.value(field.ty, field.nullable.contains(self.version), in_tagged);
+        }
+        if !self.flexible {
+            assert!(tagged.is_empty(), "tagged fields need a flexible version");
+            return;
+        }
+        let sent: Vec<_> = tagged.into_iter().filter(|_| self.choices.byte() % 2 == 1).collect();
+        self.uvarint(sent.len() as u32 + 2 * u32::from(self.unknown_tags));
+        for field in sent {
+            self.uvarint(field.tag.expect("it is among the tagged"));
+            let start = self.out.len();
+            self.value(field.ty, field.nullable.contains(self.version), true);
+            let body = self.out.split_off(start);
+            self.uvarint(body.len() as u32);
+            self.out.extend(body);
+        }
+        if self.unknown_tags {
+            self.out.extend([99, 0, 0xe8, 0x07, 3, 1, 2, 3]);
+        }
+    }
+
+    fn length(&mut self, length: usize, null: bool) {
+        match (self.flexible, null) {
+            (true, true) => self.out.push(0),
+            (true, false) => self.uvarint(length as u32 + 1),
+            (false, true) => self.out.extend([0xff; 4]),
+            (false, false) => self.out.extend((length as u32).to_be_bytes()),
+        }
+    }
+
+    fn uvarint(&mut self, value: u32) {
+        let mut rest = value;
+        loop {
+            let more = rest >= 0x80;
+            self.out.push((rest % 0x80) as u8 + if more { 0x80 } else { 0 });
+            rest /= 0x80;
+            if !more {
+                break;
+            }
+        }
+    }
+}
