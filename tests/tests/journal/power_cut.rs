@@ -98,9 +98,9 @@ fn again_and_again() {
     for seed in 3000..3000 + seeds(30) {
         let mut random = Random::new(seed);
         let mut world = fresh(seed);
-        for life in 2..8 {
+        for life in 2..12 {
             // Stop the run at a random completion.
-            let mut left = random.below(60);
+            let mut left = if random.chance(60) { random.below(6) } else { random.below(60) };
             let mut crash: Option<(FaultDisk, Vec<crate::world::Told>, u64, u64)> = None;
             world.run(40, &mut |world| {
                 if crash.is_none() && left == 0 {
@@ -122,7 +122,7 @@ fn again_and_again() {
             let scanned = scan(&mut look, needed).unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
             check(&expected, &scanned, must, seed);
             world = World::start(disk, needed, life, seed + life).unwrap_or_else(|(_, error)| panic!("{error}"));
-            if random.chance(50) {
+            if random.chance(70) {
                 // The checkpoint at the end of a recovery: what was found is in the segments.
                 world.needed = world.journal.next_ordinal();
                 world.journal.release(world.needed);

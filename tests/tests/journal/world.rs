@@ -10,7 +10,7 @@ use corelog_tests::sim::disk::{Advance, FaultDisk};
 use corelog_tests::sim::random::Random;
 
 pub(crate) const BLOCK: usize = 4096;
-pub(crate) const FILE_LEN: u64 = 64 << 10;
+pub(crate) const FILE_LEN: u64 = 32 << 10;
 
 /// How many seeds to try: `few` of them, or `CORELOG_SEEDS` times as many.
 pub(crate) fn seeds(few: u64) -> u64 {
@@ -22,7 +22,7 @@ pub(crate) fn geometry() -> Geometry {
     Geometry {
         block: BLOCK,
         file_len: FILE_LEN,
-        files_max: 4,
+        files_max: 6,
         depth: 4,
         kind: JournalKind::Shard,
         shard: 0,
@@ -257,7 +257,7 @@ impl World {
             for _ in 0..self.random.below(4) {
                 let level =
                     [Durability::Fsync, Durability::Fsync, Durability::Write, Durability::Memory][self.random.below(4)];
-                let len_max = if self.random.chance(10) { 20_000 } else { 3000 };
+                let len_max = if self.random.chance(25) { 20_000 } else { 3000 };
                 self.append(level, len_max);
             }
             self.cut();
@@ -272,6 +272,9 @@ impl World {
             }
             if self.random.chance(15) {
                 self.release();
+            }
+            if self.random.chance(3) {
+                self.journal.end_file();
             }
             if self.random.chance(8) {
                 // Everybody stops for a while.
