@@ -27,8 +27,6 @@ use crate::runtime::stop::Stop;
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// The pause between two tries.
 const LOCK_RETRY: Duration = Duration::from_millis(100);
-/// How often the free space of the file system is looked at, in microseconds.
-const FREE_SPACE_US: u64 = 1_000_000;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -100,9 +98,7 @@ pub fn run(options: BrokerOptions, stop: Stop, ready: impl FnOnce(&Ready)) -> Re
     }
     let recovery = begun.elapsed();
     let host_config = host_config(&options);
-    let space = File::open(&directory).map_err(|error| BrokerError::Directory(directory, error))?;
-    let broker = Broker { shard, space, space_due_us: 0 };
-    host::run(host_config, listener, files, broker, stop, |address| ready(&Ready { address, report, recovery }))
+    host::run(host_config, listener, files, shard, stop, |address| ready(&Ready { address, report, recovery }))
         .map_err(BrokerError::Host)
 }
 
@@ -182,33 +178,16 @@ fn log(level: LogLevel, line: &str) {
     }
 }
 
-/// The shard, and what it wants to know of the machine.
-struct Broker {
-    shard: Shard,
-    space: File,
-    space_due_us: u64,
-}
-
-impl Decide for Broker {
+impl Decide for Shard {
     fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
-        self.shard.handle(now, event, actions);
+        Shard::handle(self, now, event, actions);
     }
 
     fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if now.monotonic_us >= self.space_due_us {
-            self.space_due_us = now.monotonic_us + FREE_SPACE_US;
-            match nix::sys::statvfs::fstatvfs(&self.space) {
-                Ok(space) => {
-                    let bytes = space.blocks_available().saturating_mul(space.fragment_size());
-                    self.shard.handle(now, Event::FreeSpace { bytes }, actions);
-                }
-                Err(error) => tracing::warn!("cannot see how much space is free: {error}"),
-            }
-        }
-        self.shard.end_of_turn(now, actions);
+        Shard::end_of_turn(self, now, actions);
     }
 
     fn next_deadline_us(&self) -> Option<u64> {
-        self.shard.next_deadline_us()
+        Shard::next_deadline_us(self)
     }
 }

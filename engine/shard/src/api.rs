@@ -38,22 +38,20 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The request's message, all of it.
-    pub(crate) fn decode<M: Message<'a>>(&self) -> Result<M, Outcome> {
+    /// The request's message, all of it; otherwise why the connection is to be closed.
+    pub(crate) fn decode<M: Message<'a>>(&self) -> Result<M, String> {
         let mut body = self.body.clone();
         let decoded = M::decode(&mut body, self.to.version).and_then(|message| body.finish().map(|()| message));
-        decoded.map_err(|error: DecodeError| {
-            Outcome::Close(format!("{} version {}: {error}", self.to.api, self.to.version))
-        })
+        decoded.map_err(|error: DecodeError| format!("{} version {}: {error}", self.to.api, self.to.version))
     }
 
     /// Refuses a request that names more things than any honest one.
-    pub(crate) fn check_entries(&self, entries: usize) -> Result<(), Outcome> {
+    pub(crate) fn check_entries(&self, entries: usize) -> Result<(), String> {
         if entries <= limits::REQUEST_ENTRIES_MAX {
             return Ok(());
         }
         let max = limits::REQUEST_ENTRIES_MAX;
-        Err(Outcome::Close(format!("{} names {entries} topics and partitions, more than {max}", self.to.api)))
+        Err(format!("{} names {entries} topics and partitions, more than {max}", self.to.api))
     }
 }
 
@@ -80,6 +78,7 @@ impl ReplyTo {
 
 /// What became of a request, or of one that had waited.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call; a box would cost every produce an allocation")]
 pub(crate) enum Outcome {
     /// The whole frame to send.
     Answer(Vec<Bytes>),

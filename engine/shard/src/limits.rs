@@ -10,9 +10,9 @@ pub const PIPELINED_REQUESTS_MAX: usize = 256;
 /// request or answer may reach over it. Records to be sent never count here: a fetch reads when its turn to answer comes.
 pub const PIPELINED_BYTES_MAX: usize = 4 << 20;
 
-/// Frames of one connection that arrived before the host could act on a pause. Twenty bytes are a request, so this is
-/// what a large receive buffer can hold; the connection of a host that goes on regardless is closed.
-pub const BACKLOG_FRAMES_MAX: usize = 65_536;
+/// Frames of one connection that a host may deliver before it acts on a pause. The connection of a host that goes on
+/// regardless is closed.
+pub const BACKLOG_FRAMES_MAX: usize = 4_096;
 
 /// Topics and partitions that one request may name, counted together. The connection of a client that names more is
 /// closed: what remembering and answering them takes is a multiple of the frame.

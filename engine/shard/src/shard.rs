@@ -71,6 +71,12 @@ impl Shard {
         &self.metadata
     }
 
+    /// The parts, for tests of how they work together.
+    #[cfg(test)]
+    pub(crate) fn parts(&mut self) -> (&mut Front, &mut Logs, &mut Metadata, &mut BrokerConfig) {
+        (&mut self.front, &mut self.logs, &mut self.metadata, &mut self.config)
+    }
+
     /// Takes in one event. Bounded work, never blocks.
     pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {

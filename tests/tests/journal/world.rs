@@ -9,10 +9,16 @@ use corelog_shard::journal::{
 use corelog_tests::sim::disk::{Advance, FaultDisk};
 use corelog_tests::sim::random::Random;
 
-pub const BLOCK: usize = 4096;
-pub const FILE_LEN: u64 = 64 << 10;
+pub(crate) const BLOCK: usize = 4096;
+pub(crate) const FILE_LEN: u64 = 64 << 10;
 
-pub fn geometry() -> Geometry {
+/// How many seeds to try: `few` of them, or `CORELOG_SEEDS` times as many.
+pub(crate) fn seeds(few: u64) -> u64 {
+    let times = std::env::var("CORELOG_SEEDS").ok().and_then(|times| times.parse::<u64>().ok());
+    few * times.unwrap_or(1)
+}
+
+pub(crate) fn geometry() -> Geometry {
     Geometry {
         block: BLOCK,
         file_len: FILE_LEN,
@@ -27,19 +33,19 @@ pub fn geometry() -> Geometry {
 
 /// An entry that the journal was told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    pub kind: EntryKind,
-    pub level: Durability,
-    pub topic_id: [u8; 16],
-    pub partition: i32,
-    pub base_offset: i64,
-    pub payload: Vec<u8>,
-    pub sequence: u64,
-    pub ordinal: u64,
+pub(crate) struct Told {
+    pub(crate) kind: EntryKind,
+    pub(crate) level: Durability,
+    pub(crate) topic_id: [u8; 16],
+    pub(crate) partition: i32,
+    pub(crate) base_offset: i64,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) sequence: u64,
+    pub(crate) ordinal: u64,
 }
 
 /// Bytes that pass for a record batch of at least 61 bytes.
-pub fn batch(base_offset: i64, len: usize, random: &mut Random) -> Vec<u8> {
+pub(crate) fn batch(base_offset: i64, len: usize, random: &mut Random) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..len.max(61)).map(|_| random.next_u64() as u8).collect();
     bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
     let length = (bytes.len() - 12) as u32;
@@ -52,15 +58,14 @@ pub fn batch(base_offset: i64, len: usize, random: &mut Random) -> Vec<u8> {
 }
 
 /// What a scan delivered.
-pub struct Scanned {
-    pub entries: Vec<Told>,
-    pub damage: Vec<Damage>,
-    pub end: u64,
-    pub recovered: corelog_shard::journal::Recovered,
-    pub ids: Ids,
+pub(crate) struct Scanned {
+    pub(crate) entries: Vec<Told>,
+    pub(crate) damage: Vec<Damage>,
+    pub(crate) recovered: corelog_shard::journal::Recovered,
+    pub(crate) ids: Ids,
 }
 
-pub fn scan(disk: &mut FaultDisk, needed: u64) -> Result<Scanned, OpenError> {
+pub(crate) fn scan(disk: &mut FaultDisk, needed: u64) -> Result<Scanned, OpenError> {
     let mut ids = Ids::new();
     let files = Files::open(disk, geometry(), &mut ids)?;
     let mut entries = Vec::new();
@@ -76,31 +81,31 @@ pub fn scan(disk: &mut FaultDisk, needed: u64) -> Result<Scanned, OpenError> {
             ordinal: found.ordinal,
         });
     })?;
-    Ok(Scanned { entries, damage: recovered.damage.clone(), end: recovered.end, recovered, ids })
+    Ok(Scanned { entries, damage: recovered.damage.clone(), recovered, ids })
 }
 
-pub struct World {
-    pub disk: FaultDisk,
-    pub journal: Journal,
+pub(crate) struct World {
+    pub(crate) disk: FaultDisk,
+    pub(crate) journal: Journal,
     ids: Ids,
-    pub now_us: u64,
+    pub(crate) now_us: u64,
     /// In order; after a restart, what was recovered.
-    pub told: Vec<Told>,
+    pub(crate) told: Vec<Told>,
     /// The first ordinal that is still needed; whoever restarts knows it.
-    pub needed: u64,
-    pub incarnation: u64,
-    pub random: Random,
+    pub(crate) needed: u64,
+    pub(crate) incarnation: u64,
+    pub(crate) random: Random,
     next_offset: i64,
-    pub metadata_offset: u64,
+    pub(crate) metadata_offset: u64,
     /// How many commits were in flight at once, at most.
-    pub deepest: usize,
-    pub closings: usize,
-    pub syncs: usize,
+    pub(crate) deepest: usize,
+    pub(crate) closings: usize,
+    pub(crate) syncs: usize,
 }
 
 impl World {
     /// Recovers and starts; what was recovered becomes the model.
-    pub fn start(
+    pub(crate) fn start(
         mut disk: FaultDisk,
         needed: u64,
         incarnation: u64,
@@ -135,7 +140,7 @@ impl World {
     }
 
     /// Appends one entry of a random kind, size and level if there is room.
-    pub fn append(&mut self, level: Durability, len_max: usize) -> Option<Placed> {
+    pub(crate) fn append(&mut self, level: Durability, len_max: usize) -> Option<Placed> {
         let base_offset = self.next_offset;
         let kind = [EntryKind::Records, EntryKind::Records, EntryKind::CarriedRecords, EntryKind::LogStart]
             [self.random.below(4)];
@@ -176,21 +181,21 @@ impl World {
     }
 
     /// Ends a turn.
-    pub fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         let mut actions = Vec::new();
         self.metadata_offset += 1;
         self.journal.cut(self.now_us, self.metadata_offset, &mut self.ids, &mut actions);
         self.submit(actions);
     }
 
-    pub fn close_if_idle(&mut self) {
+    pub(crate) fn close_if_idle(&mut self) {
         let mut actions = Vec::new();
         self.journal.close_if_idle(self.now_us, self.metadata_offset, &mut self.ids, &mut actions);
         self.closings += actions.len();
         self.submit(actions);
     }
 
-    pub fn request_sync(&mut self) -> u64 {
+    pub(crate) fn request_sync(&mut self) -> u64 {
         let mut actions = Vec::new();
         let sequence = self.journal.request_sync(&mut self.ids, &mut actions);
         self.submit(actions);
@@ -211,7 +216,7 @@ impl World {
     }
 
     /// Completes one step. False when nothing is in flight.
-    pub fn advance(&mut self) -> bool {
+    pub(crate) fn advance(&mut self) -> bool {
         match self.disk.advance() {
             Advance::Idle => return false,
             Advance::Stepped => {}
@@ -227,7 +232,7 @@ impl World {
     }
 
     /// Completes everything.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             self.cut();
             if !self.advance() && self.journal.is_idle() {
@@ -237,7 +242,7 @@ impl World {
     }
 
     /// "Everything in old files was written back": all but the newest file is given up, once it is durable.
-    pub fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         let durable = self.journal.durable_sequence();
         let newest = self.told.iter().rev().find(|told| told.sequence <= durable).map(|told| told.ordinal);
         if let Some(newest) = newest.filter(|&newest| newest > self.needed) {
@@ -247,7 +252,7 @@ impl World {
     }
 
     /// A random run of `turns` turns; `probe` is called before every completion.
-    pub fn run(&mut self, turns: usize, probe: &mut dyn FnMut(&Self)) {
+    pub(crate) fn run(&mut self, turns: usize, probe: &mut dyn FnMut(&Self)) {
         for _ in 0..turns {
             for _ in 0..self.random.below(4) {
                 let level =
@@ -259,7 +264,7 @@ impl World {
             if self.random.chance(3) {
                 self.request_sync();
             }
-            for _ in 0..self.random.below(4) {
+            for _ in 0..self.random.below(3) {
                 if self.disk.in_flight() > 0 {
                     probe(self);
                     self.advance();
@@ -284,13 +289,13 @@ impl World {
     }
 
     /// What a restart after the needed ordinal must find: everything told, in order.
-    pub fn expected(&self) -> Vec<Told> {
+    pub(crate) fn expected(&self) -> Vec<Told> {
         self.told.iter().filter(|told| told.ordinal >= self.needed).cloned().collect()
     }
 }
 
 /// Checks what was recovered against what was told: a prefix of it, and at least `must` of its commits.
-pub fn check(expected: &[Told], scanned: &Scanned, must: u64, seed: u64) {
+pub(crate) fn check(expected: &[Told], scanned: &Scanned, must: u64, seed: u64) {
     assert_eq!(scanned.damage, [], "seed {seed}: nothing was damaged");
     assert!(scanned.entries.len() <= expected.len(), "seed {seed}: entries came from nowhere");
     for (found, told) in scanned.entries.iter().zip(expected) {

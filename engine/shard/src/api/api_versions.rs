@@ -20,7 +20,7 @@ pub(crate) fn handle(identity: &Identity, call: &Call<'_>) -> Outcome {
     }
     let request = match call.decode::<ApiVersionsRequest<'_>>() {
         Ok(request) => request,
-        Err(outcome) => return outcome,
+        Err(reason) => return Outcome::Close(reason),
     };
     let version = call.to.version;
     let is_named = is_software_name(request.client_software_name) && is_software_name(request.client_software_version);

@@ -46,14 +46,14 @@ struct Topic {
 pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<CreateTopicsRequest<'_>>() {
         Ok(request) => request,
-        Err(outcome) => return outcome,
+        Err(reason) => return Outcome::Close(reason),
     };
     let entries = |topic: CreatableTopic<'_>| {
         let replicas = topic.assignments.iter().map(|assignment| 1 + assignment.broker_ids.len()).sum::<usize>();
         1 + topic.configs.len() + replicas
     };
-    if let Err(outcome) = call.check_entries(request.topics.iter().map(entries).sum()) {
-        return outcome;
+    if let Err(reason) = call.check_entries(request.topics.iter().map(entries).sum()) {
+        return Outcome::Close(reason);
     }
     let topics: Vec<NewTopic<'_>> = request.topics.iter().map(new_topic).collect();
     let config = cx.config;

@@ -127,12 +127,12 @@ impl Found {
 pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<FetchRequest<'_>>() {
         Ok(request) => request,
-        Err(outcome) => return outcome,
+        Err(reason) => return Outcome::Close(reason),
     };
     let forgotten = request.forgotten_topics_data.iter().map(|topic| 1 + topic.partitions.len()).sum::<usize>();
     let wanted = request.topics.iter().map(|topic| 1 + topic.partitions.len()).sum::<usize>();
-    if let Err(outcome) = call.check_entries(wanted + forgotten) {
-        return outcome;
+    if let Err(reason) = call.check_entries(wanted + forgotten) {
+        return Outcome::Close(reason);
     }
     let to = call.to;
     let replica_id = if to.version >= 15 { request.replica_state.replica_id } else { request.replica_id };

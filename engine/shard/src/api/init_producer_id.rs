@@ -43,7 +43,7 @@ struct Block {
 pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<InitProducerIdRequest<'_>>() {
         Ok(request) => request,
-        Err(outcome) => return outcome,
+        Err(reason) => return Outcome::Close(reason),
     };
     let pending = Pending { to: call.to };
     let has_half = (request.producer_id == NO_PRODUCER_ID) != (request.producer_epoch == NO_PRODUCER_EPOCH);

@@ -36,11 +36,11 @@ pub(crate) struct Pending {
 pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<ListOffsetsRequest<'_>>() {
         Ok(request) => request,
-        Err(outcome) => return outcome,
+        Err(reason) => return Outcome::Close(reason),
     };
     let count = request.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
-    if let Err(outcome) = call.check_entries(request.topics.len() + count) {
-        return outcome;
+    if let Err(reason) = call.check_entries(request.topics.len() + count) {
+        return Outcome::Close(reason);
     }
     let mut pending = Pending {
         to: call.to,

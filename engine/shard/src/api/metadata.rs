@@ -72,10 +72,10 @@ pub(crate) struct TopicCreation {
 pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<MetadataRequest<'_>>() {
         Ok(request) => request,
-        Err(outcome) => return outcome,
+        Err(reason) => return Outcome::Close(reason),
     };
-    if let Err(outcome) = call.check_entries(request.topics.map_or(0, |topics| topics.len())) {
-        return outcome;
+    if let Err(reason) = call.check_entries(request.topics.map_or(0, |topics| topics.len())) {
+        return Outcome::Close(reason);
     }
     let version = call.to.version;
     let (wanted, malformed) = match request.topics {

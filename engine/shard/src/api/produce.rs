@@ -89,11 +89,11 @@ struct Terms<'a> {
 pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<ProduceRequest<'_>>() {
         Ok(request) => request,
-        Err(outcome) => return outcome,
+        Err(reason) => return Outcome::Close(reason),
     };
     let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>();
-    if let Err(outcome) = call.check_entries(request.topic_data.len() + count) {
-        return outcome;
+    if let Err(reason) = call.check_entries(request.topic_data.len() + count) {
+        return Outcome::Close(reason);
     }
     let terms = Terms {
         version: call.to.version,

@@ -215,8 +215,7 @@ proptest! {
         let mut sessions = FetchSessions::new(4, 9);
         let mut model = vec![ModelPartition { wanted: wanted(0, 0, 0), heard: Some(0) }];
         let id = open(&mut sessions, 0, vec![wanted(0, 0, 0)]);
-        let mut epoch = 1;
-        for step in steps {
+        for (epoch, step) in (1..).zip(steps) {
             let mut partitions: Vec<_> = step.named.iter().map(|(t, p, offset)| wanted(*t, *p, *offset)).collect();
             let forgotten: Vec<_> = step.forgotten.iter().map(|(t, p)| (id_key(*t), *p)).collect();
             for new in &partitions {
@@ -234,7 +233,6 @@ proptest! {
                 return Ok(());
             }
             let context = context.unwrap();
-            epoch += 1;
             let expected: Vec<_> = model.iter().map(|known| known.wanted.clone()).collect();
             prop_assert_eq!(&partitions, &expected);
 

@@ -1,46 +1,53 @@
-//! A host for tests: feeds a front with requests and shows what it answers.
+//! A host for tests: a whole shard over a disk in memory. Feeds it requests and shows what it answers.
+//!
+//! Nothing becomes durable and no read ends before [`Host::commit`]: what is to wait can be seen waiting.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use corelog_replication::controller::{self, Rejection};
-use corelog_replication::ids::{BrokerId, DirectoryId, Incarnation};
-use corelog_replication::metadata::{BrokerImage, MetadataChange};
+use corelog_replication::controller;
+use corelog_replication::metadata::{MetadataImage, MetadataRecord};
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::decoder::Decoder;
-use corelog_wire::error_code::ErrorCode;
 use corelog_wire::frame::encode_request;
 use corelog_wire::header::{RequestHeader, ResponseHeader};
 use corelog_wire::ids::TopicId;
 use corelog_wire::message::{Message, Request};
 use corelog_wire::record_batch::{BatchBuilder, NewRecord};
 
-use super::{Context, Front, Identity};
+use super::Front;
 use crate::config::BrokerConfig;
-use crate::io::{Action, ConnectionId, LogLevel, Now};
+use crate::io::{
+    Action, ConnectionId, DirEntry, Disk, EIO, ENOENT, Event, FileId, IoError, LogLevel, Now, OpId, OpenMode, Step,
+};
 use crate::log::{Logs, PartitionId};
 use crate::metadata::Metadata;
+use crate::shard::Shard;
+use crate::start::{StartOptions, run_chain, start};
 
 /// The broker under test.
 pub(crate) const NODE_ID: i32 = 1;
-pub(crate) const CLUSTER_ID: &str = "AAAAAAAAQACAAAAAAAAAAQ";
+/// What the cluster is called that the host makes.
+pub(crate) const CLUSTER_ID: &str = "BwcHBwcHBwcHBwcHBwcHBw";
 
-/// A front with everything around it.
+/// A shard with everything around it.
 pub(crate) struct Host {
-    pub(crate) front: Front,
-    pub(crate) logs: Logs,
-    pub(crate) metadata: Metadata,
-    pub(crate) config: BrokerConfig,
+    shard: Shard,
+    disk: MemoryDisk,
     pub(crate) now: Now,
     /// What was logged.
     pub(crate) messages: Vec<(LogLevel, String)>,
     pub(crate) paused: BTreeSet<ConnectionId>,
     pub(crate) closed: BTreeSet<ConnectionId>,
-    replies: BTreeMap<ConnectionId, Vec<Vec<u8>>>,
+    replies: BTreeMap<ConnectionId, VecDeque<Vec<u8>>>,
+    /// Chains that were asked for and did not run yet.
+    asked: VecDeque<(OpId, Vec<Step>)>,
     correlation_id: i32,
+    stopped: bool,
 }
 
 impl Host {
@@ -50,82 +57,136 @@ impl Host {
 
     pub(crate) fn with(change: impl FnOnce(&mut BrokerConfig)) -> Self {
         let mut config = BrokerConfig::default();
+        for key in ["corelog.journal.file.bytes", "corelog.metadata.journal.file.bytes"] {
+            config.set(key, "1048576").unwrap();
+        }
         change(&mut config);
-        let identity = Identity { cluster_id: CLUSTER_ID.to_string(), node_id: NODE_ID };
+        Self::start(MemoryDisk::default(), config)
+    }
+
+    fn start(mut disk: MemoryDisk, config: BrokerConfig) -> Self {
+        let now = Now { monotonic_us: 1_000_000, wall_ms: 1_700_000_000_000 };
+        let options = StartOptions {
+            now,
+            seed: 7,
+            cluster_id: [7; 16],
+            directory_id: [8; 16],
+            advertised: ("broker.example".to_string(), 9092),
+            accept_loss: false,
+        };
+        let (shard, report) = start(&mut disk, config, &options).unwrap();
+        assert_eq!((report.cluster_id.as_str(), report.was_clean), (CLUSTER_ID, true));
         let mut host = Self {
-            front: Front::new(&config, 7, identity),
-            logs: Logs::model(),
-            metadata: Metadata::default(),
-            config,
-            now: Now { monotonic_us: 1_000_000, wall_ms: 1_700_000_000_000 },
-            messages: Vec::new(),
+            shard,
+            disk,
+            now,
+            messages: vec![],
             paused: BTreeSet::new(),
             closed: BTreeSet::new(),
             replies: BTreeMap::new(),
+            asked: VecDeque::new(),
             correlation_id: 0,
+            stopped: false,
         };
-        let broker = BrokerImage {
-            id: BrokerId(NODE_ID),
-            incarnation: Incarnation(1),
-            host: "broker.example".to_string(),
-            port: 9092,
-            directory_id: DirectoryId([3; 16]),
-        };
-        host.metadata.propose(&controller::start_broker(&broker, true)).expect("the model takes everything");
-        host.apply_metadata();
+        host.turn();
         host
     }
 
-    /// Calls the front, ends the turn and does what it wants.
-    pub(crate) fn call(&mut self, event: impl FnOnce(&mut Front, &mut Context<'_>)) {
+    /// Stops and starts again: what was in memory is on disk now. All connections are gone.
+    pub(crate) fn restart(&mut self) {
+        self.event(Event::Stop);
+        self.commit();
+        assert!(self.stopped, "a stop comes to its end");
+        let config = self.shard.parts().3.clone();
+        *self = Self::start(core::mem::take(&mut self.disk), config);
+    }
+
+    pub(crate) fn front(&mut self) -> &mut Front {
+        self.shard.parts().0
+    }
+
+    pub(crate) fn logs(&mut self) -> &mut Logs {
+        self.shard.parts().1
+    }
+
+    pub(crate) fn metadata(&mut self) -> &mut Metadata {
+        self.shard.parts().2
+    }
+
+    pub(crate) fn image(&mut self) -> &MetadataImage {
+        self.shard.parts().2.image()
+    }
+
+    pub(crate) fn config(&mut self) -> &mut BrokerConfig {
+        self.shard.parts().3
+    }
+
+    /// A turn with one event.
+    pub(crate) fn event(&mut self, event: Event) {
         let mut actions = Vec::new();
-        let mut cx = Context {
-            now: self.now,
-            logs: &mut self.logs,
-            metadata: &mut self.metadata,
-            config: &self.config,
-            actions: &mut actions,
-        };
-        event(&mut self.front, &mut cx);
-        self.front.end_of_turn(&mut cx);
+        self.shard.handle(self.now, event, &mut actions);
+        self.shard.end_of_turn(self.now, &mut actions);
+        self.act(actions);
+    }
+
+    /// A turn in which nothing happens.
+    pub(crate) fn turn(&mut self) {
+        self.event(Event::Tick);
+    }
+
+    pub(crate) fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
-            self.act(action);
+            match action {
+                Action::Reply { connection, segments } => {
+                    assert!(!self.closed.contains(&connection), "nothing is sent after the close");
+                    let frame = segments.concat();
+                    let length = i32::from_be_bytes(*frame.first_chunk().unwrap());
+                    assert_eq!(length as usize, frame.len() - 4, "one whole frame per reply");
+                    self.replies.entry(connection).or_default().push_back(frame[4..].to_vec());
+                }
+                Action::PauseInput(connection) => assert!(self.paused.insert(connection), "it was not paused"),
+                Action::ResumeInput(connection) => assert!(self.paused.remove(&connection), "it was paused"),
+                Action::Close(connection) => assert!(self.closed.insert(connection), "it was open"),
+                Action::Log { level, message } => self.messages.push((level, message)),
+                Action::Io { op, steps } => self.asked.push_back((op, steps)),
+                Action::Stopped => self.stopped = true,
+                Action::Fatal { message } => panic!("{message}"),
+            }
         }
     }
 
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Reply { connection, segments } => {
-                assert!(!self.closed.contains(&connection), "nothing is sent after the close");
-                let frame = segments.concat();
-                let length = i32::from_be_bytes(*frame.first_chunk().unwrap());
-                assert_eq!(length as usize, frame.len() - 4, "one whole frame per reply");
-                self.replies.entry(connection).or_default().push(frame[4..].to_vec());
-            }
-            Action::PauseInput(connection) => assert!(self.paused.insert(connection), "it was not paused"),
-            Action::ResumeInput(connection) => assert!(self.paused.remove(&connection), "it was paused"),
-            Action::Close(connection) => assert!(self.closed.insert(connection), "it was open"),
-            Action::Log { level, message } => self.messages.push((level, message)),
-            other => panic!("the front does not ask for {other:?}"),
+    /// Everything that the shard asked the disk for is done, and what follows from it.
+    pub(crate) fn commit(&mut self) {
+        while let Some((op, steps)) = self.asked.pop_front() {
+            let result = run_chain(&mut self.disk, steps);
+            self.event(Event::Completed { op, result });
         }
+    }
+
+    /// As [`Self::commit`], but nothing can be read.
+    pub(crate) fn fail_reads(&mut self) {
+        self.disk.reads_fail = true;
+        self.commit();
+        self.disk.reads_fail = false;
     }
 
     /// A new connection.
     pub(crate) fn open(&mut self, number: u64) -> ConnectionId {
-        let id = ConnectionId(number);
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-        self.call(|front, cx| front.connection_opened(cx, id, peer));
-        id
+        let connection = ConnectionId(number);
+        self.closed.remove(&connection);
+        self.event(Event::ConnectionOpened { connection, peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000)) });
+        connection
     }
 
     /// The client went away.
-    pub(crate) fn disconnect(&mut self, id: ConnectionId) {
-        self.call(|front, cx| front.connection_closed(cx, id));
+    pub(crate) fn disconnect(&mut self, connection: ConnectionId) {
+        self.event(Event::ConnectionClosed { connection });
+        self.paused.remove(&connection);
     }
 
     /// Sends bytes as one frame.
-    pub(crate) fn send_bytes(&mut self, id: ConnectionId, frame: Vec<u8>) {
-        self.call(|front, cx| front.frame(cx, id, Bytes::from(frame)));
+    pub(crate) fn send_bytes(&mut self, connection: ConnectionId, frame: Vec<u8>) {
+        self.event(Event::Frame { connection, frame: Bytes::from(frame) });
     }
 
     /// Sends a request and returns its correlation id.
@@ -149,8 +210,7 @@ impl Host {
 
     /// The next reply on a connection, in order; `None` if there is none yet.
     pub(crate) fn try_reply(&mut self, id: ConnectionId) -> Option<Vec<u8>> {
-        let replies = self.replies.get_mut(&id).filter(|replies| !replies.is_empty())?;
-        Some(replies.remove(0))
+        self.replies.get_mut(&id)?.pop_front()
     }
 
     /// The next reply on a connection.
@@ -166,68 +226,35 @@ impl Host {
         reply
     }
 
-    /// Hands on what the logs have done.
-    pub(crate) fn progress(&mut self) {
-        let progress = self.logs.take_progress();
-        self.call(|front, cx| front.progress(cx, &progress));
-    }
-
-    /// Everything appended becomes durable.
-    pub(crate) fn commit(&mut self) {
-        self.logs.commit();
-        self.progress();
-    }
-
-    /// The disk has answered every read.
-    pub(crate) fn finish_reads(&mut self, error: Option<ErrorCode>) {
-        self.logs.finish_reads(error);
-        self.progress();
-    }
-
     /// Time passes.
     pub(crate) fn advance_ms(&mut self, ms: u64) {
         self.now.monotonic_us += ms * 1_000;
         self.now.wall_ms += ms as i64;
-        self.call(|front, cx| front.expire(cx));
+        self.turn();
     }
 
-    /// Commits and applies everything proposed. Returns how many entries that were.
-    pub(crate) fn apply_metadata(&mut self) -> usize {
-        let mut count = 0;
-        while let Some(applied) = self.metadata.apply_next() {
-            count += 1;
-            if let Ok(delta) = &applied.delta {
-                for change in &delta.changes {
-                    self.apply_change(change);
-                }
-            }
-            let proposal = applied.proposal.unwrap();
-            let outcome = applied.delta.map(|_| ()).map_err(|error| Rejection::from(&error));
-            self.call(|front, cx| front.proposal_applied(cx, proposal, outcome));
-        }
-        count
+    /// Commits and applies everything proposed. Returns how many entries of the metadata log that were.
+    pub(crate) fn apply_metadata(&mut self) -> u64 {
+        let before = self.image().offset().0;
+        self.commit();
+        self.image().offset().0 - before
     }
 
-    fn apply_change(&mut self, change: &MetadataChange) {
-        match change {
-            MetadataChange::TopicCreated(topic) => {
-                let config = self.config.topic_defaults.with_overrides(topic.configs()).unwrap();
-                for partition in topic.partitions() {
-                    let epoch = partition.leader_epoch.0;
-                    self.logs.create(topic.id(), topic.name(), partition.index.0, epoch, config.clone());
-                }
-            }
-            MetadataChange::TopicDeleted(topic) => {
-                for partition in topic.partitions() {
-                    let id = self.logs.find(topic.id(), partition.index.0).unwrap();
-                    self.logs.remove(id, &mut Vec::new());
-                }
-            }
-            _ => {}
-        }
+    /// Proposes metadata behind the front's back.
+    pub(crate) fn propose(&mut self, records: &[MetadataRecord]) {
+        self.metadata().propose(records).unwrap();
+        self.turn();
     }
 
-    /// Creates a topic behind the front's back.
+    /// Fills the metadata log with proposals until it takes no more.
+    pub(crate) fn overload_metadata(&mut self) {
+        let value = Some("x".repeat(30_000));
+        let record = |index| MetadataRecord::BrokerConfig { key: alloc::format!("key{index}"), value: value.clone() };
+        let records: Vec<_> = (0..30).map(record).collect();
+        while self.metadata().propose(&records).is_ok() {}
+    }
+
+    /// Creates a topic behind the front's back. The ids are 01..01, 02..02 and so on.
     pub(crate) fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> TopicId {
         let configs = configs.iter().map(|(key, value)| (*key, Some(*value))).collect();
         let topic = controller::NewTopic {
@@ -239,32 +266,128 @@ impl Host {
         };
         let defaults =
             controller::TopicDefaults { num_partitions: 1, replication_factor: 1, partitions_max: 1_000_000 };
-        let next = self.metadata.image().topics().len() as u8 + 1;
-        let created = controller::create_topics(
-            self.metadata.image(),
-            &[topic],
-            &defaults,
-            &mut || TopicId([next; 16]),
-            &|_, _| Ok(()),
-            false,
-        );
+        let next = self.image().topics().len() as u8 + 1;
+        let draw = &mut || TopicId([next; 16]);
+        let created = controller::create_topics(self.image(), &[topic], &defaults, draw, &|_, _| Ok(()), false);
         let created = created.into_iter().next().unwrap().outcome.unwrap();
-        self.metadata.propose(&created.records).unwrap();
+        self.propose(&created.records);
         self.apply_metadata();
         created.topic_id
     }
 
     /// Deletes a topic.
     pub(crate) fn delete_topic(&mut self, name: &str) {
-        let records = controller::delete_topic(self.metadata.image(), controller::TopicRef::Name(name)).unwrap();
-        self.metadata.propose(&records).unwrap();
+        let records = controller::delete_topic(self.image(), controller::TopicRef::Name(name)).unwrap();
+        self.propose(&records);
         self.apply_metadata();
-        self.progress();
     }
 
     /// A partition of a topic.
-    pub(crate) fn partition(&self, topic: TopicId, index: i32) -> PartitionId {
-        self.logs.find(topic, index).unwrap()
+    pub(crate) fn partition(&mut self, topic: TopicId, index: i32) -> PartitionId {
+        self.logs().find(topic, index).unwrap()
+    }
+
+    /// Takes a partition from the shard, as if another node led it.
+    pub(crate) fn lose_partition(&mut self, topic: TopicId, index: i32) {
+        let partition = self.partition(topic, index);
+        let mut actions = vec![];
+        self.logs().remove(partition, &mut actions);
+        self.act(actions);
+        self.turn();
+    }
+}
+
+/// Files in memory that lose nothing.
+#[derive(Debug, Default)]
+struct MemoryDisk {
+    files: BTreeMap<String, Vec<u8>>,
+    open: BTreeMap<FileId, String>,
+    reads_fail: bool,
+}
+
+impl MemoryDisk {
+    fn file(&mut self, file: FileId) -> &mut Vec<u8> {
+        let path = self.open.get(&file).expect("the file is open");
+        self.files.get_mut(path).expect("open files exist")
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        let is_in = |path: &str| path.strip_prefix(from).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let moved: Vec<String> = self.files.keys().filter(|path| is_in(path)).cloned().collect();
+        for path in moved {
+            let content = self.files.remove(&path).expect("it was listed");
+            self.files.insert(alloc::format!("{to}{}", &path[from.len()..]), content);
+        }
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn run(&mut self, step: Step) -> Result<Bytes, IoError> {
+        let fail = |errno, what: &str| Err(IoError { step: 0, errno, what: what.to_string() });
+        match step {
+            Step::Open { file, path, mode: OpenMode { create, .. } } => {
+                if !self.files.contains_key(&path) {
+                    if !create {
+                        return fail(ENOENT, &path);
+                    }
+                    self.files.insert(path.clone(), vec![]);
+                }
+                self.open.insert(file, path);
+            }
+            Step::Close { file } => {
+                self.open.remove(&file).expect("the file is open");
+            }
+            Step::Write { file, offset, data, .. } => {
+                let data = data.concat();
+                let content = self.file(file);
+                let end = offset as usize + data.len();
+                content.resize(content.len().max(end), 0);
+                content[offset as usize..end].copy_from_slice(&data);
+            }
+            Step::Read { file, offset, len } => {
+                if self.reads_fail {
+                    return fail(EIO, "read");
+                }
+                let content = self.file(file);
+                let start = content.len().min(offset as usize);
+                let end = content.len().min(start + len);
+                return Ok(Bytes::copy_from_slice(&content[start..end]));
+            }
+            Step::Allocate { file, len } => {
+                let content = self.file(file);
+                content.resize(content.len().max(len as usize), 0);
+            }
+            Step::SetLen { file, len } => self.file(file).resize(len as usize, 0),
+            Step::Rename { from, to } => self.rename(&from, &to),
+            Step::RemoveFile { path } => {
+                self.files.remove(&path);
+            }
+            Step::RemoveDir { path } => {
+                self.files.retain(|file, _| !file.strip_prefix(&*path).is_some_and(|rest| rest.starts_with('/')));
+            }
+            Step::Sync { .. } | Step::SyncDir { .. } | Step::CreateDir { .. } => {}
+        }
+        Ok(Bytes::new())
+    }
+
+    fn list(&mut self, path: &str) -> Result<Vec<DirEntry>, IoError> {
+        let mut entries = BTreeMap::new();
+        for (file, content) in &self.files {
+            let inside = if path.is_empty() {
+                Some(&file[..])
+            } else {
+                file.strip_prefix(path).and_then(|r| r.strip_prefix('/'))
+            };
+            let Some(inside) = inside else { continue };
+            let (name, is_dir) = inside.split_once('/').map_or((inside, false), |(name, _)| (name, true));
+            let len = if is_dir { 0 } else { content.len() as u64 };
+            entries.insert(name, DirEntry { name: name.to_string(), is_dir, len });
+        }
+        Ok(entries.into_values().collect())
+    }
+
+    fn block_size(&self) -> usize {
+        4096
     }
 }
 

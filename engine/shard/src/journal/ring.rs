@@ -225,9 +225,14 @@ impl Ring {
     }
 
     fn remove_unfinished(&mut self, failed: Preparing, at_step: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
+        if failed.was_open {
+            // It was there before and headers may count it: it stays.
+            self.slots[failed.slot as usize] = Slot::Raw(failed.file);
+            return;
+        }
         self.slots[failed.slot as usize] = Slot::Missing;
         let mut steps = Vec::new();
-        if failed.was_open || at_step > 0 {
+        if at_step > 0 {
             steps.push(Step::Close { file: failed.file });
         }
         steps.push(Step::RemoveFile { path: self.geometry.path(failed.slot) });

@@ -256,8 +256,8 @@ fn too_much_that_is_unwritten_holds_producers_back() {
 #[test]
 fn the_first_commit_brings_the_file_header() {
     let mut bench = Bench::new(3, 8);
-    bench.turn(Durability::Fsync, 9000);
-    bench.turn(Durability::Fsync, 9000);
+    bench.turn(Durability::Fsync, 13_000);
+    bench.turn(Durability::Fsync, 13_000);
     let (file, offset, bytes, _) = bench.write(1);
     assert_eq!((file, offset), (FileId(2), 0));
     let header = FileHeader::decode(bytes).unwrap();
@@ -270,7 +270,7 @@ fn the_first_commit_brings_the_file_header() {
 #[test]
 fn producers_leave_a_file_for_the_journal_itself() {
     let mut bench = Bench::new(3, 8);
-    let len = 5 * BLOCK;
+    let len = 4 * BLOCK;
     bench.turn(Durability::Fsync, len);
     bench.turn(Durability::Fsync, len);
     assert!(!bench.journal.has_room(len) && bench.journal.has_reserve(len));
@@ -286,7 +286,7 @@ fn producers_leave_a_file_for_the_journal_itself() {
     bench.complete_all();
     assert_eq!((bench.journal.oldest_ordinal(), bench.journal.files_free()), (Some(3), 2));
     assert!(bench.journal.has_room(len));
-    assert_eq!(bench.journal.bytes_in_use(), 6 * BLOCK as u64);
+    assert_eq!(bench.journal.bytes_in_use(), 5 * BLOCK as u64);
 
     // Even the newest file can be given up: the next commit starts another one.
     bench.journal.end_file();

@@ -49,7 +49,7 @@ fn every_version_creates() {
         let response: CreateTopicsResponse<'_> = decode(ApiKey::CreateTopics, version, &reply);
         let result = response.topics.first().unwrap();
         assert_eq!((result.name, result.error_code), (&*name, ErrorCode::NONE));
-        let created = host.metadata.image().topic_by_name(&name).unwrap();
+        let created = host.image().topic_by_name(&name).unwrap().clone();
         let expected = if defaults { 1 } else { 3 };
         assert_eq!(created.partitions().len(), expected);
         if version >= 5 {
@@ -57,7 +57,7 @@ fn every_version_creates() {
             assert_eq!(result.configs.unwrap().len(), TOPIC_KEYS.len());
         }
         assert_eq!(result.topic_id, if version >= 7 { created.id() } else { TopicId::ZERO });
-        assert!(host.logs.find(created.id(), 0).is_some());
+        assert!(host.logs().find(created.id(), 0).is_some());
     }
 }
 
@@ -147,8 +147,8 @@ fn a_request_times_out() {
     ];
     assert_eq!(results(&mut host, id, 7), expected);
     host.apply_metadata();
-    assert!(host.metadata.image().topic_by_name("t").is_some(), "it comes into being nevertheless");
-    assert!(host.front.is_idle());
+    assert!(host.image().topic_by_name("t").is_some(), "it comes into being nevertheless");
+    assert!(host.front().is_idle());
 }
 
 #[test]
@@ -168,21 +168,16 @@ fn configs_are_told_with_their_source() {
     assert_eq!(find("max.message.bytes"), (Some("1000".to_string()), DYNAMIC_TOPIC_CONFIG));
     assert_eq!(find("retention.ms"), (Some("7200000".to_string()), STATIC_BROKER_CONFIG));
     assert_eq!(find("cleanup.policy"), (Some("delete".to_string()), DEFAULT_CONFIG));
-    assert_eq!(
-        host.logs
-            .partition(host.logs.find(host.metadata.image().topic_by_name("t").unwrap().id(), 0).unwrap())
-            .config
-            .max_message_bytes,
-        1000
-    );
+    let topic_id = host.image().topic_by_name("t").unwrap().id();
+    let partition = host.partition(topic_id, 0);
+    assert_eq!(host.logs().partition(partition).config.max_message_bytes, 1000);
 }
 
 #[test]
 fn the_broker_says_so_when_it_cannot() {
-    use corelog_replication::quorum::ProposeError;
     let mut host = Host::new();
     let id = host.open(1);
-    host.metadata.refuse = Some(ProposeError::Overloaded);
+    host.overload_metadata();
     send(&mut host, id, 7, false, &[topic("t", 1)]);
     let refused = vec![("t".to_string(), ErrorCode::THROTTLING_QUOTA_EXCEEDED, -1)];
     assert_eq!(results(&mut host, id, 7), refused);

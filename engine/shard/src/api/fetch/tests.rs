@@ -91,16 +91,28 @@ impl Fetcher {
         }
     }
 
+    /// Writes a batch and waits until it is durable; its size.
     fn write(&mut self, topic: &str, partition: i32, values: &[&str]) -> usize {
-        let records = batch(values);
-        let partitions = [PartitionProduceData { index: partition, records: Some(&records) }];
-        let topics = [TopicProduceData { name: topic, partition_data: (&partitions).into(), ..Default::default() }];
         let writer = self.host.open(99);
-        self.host.send(writer, 9, &ProduceRequest { acks: 1, topic_data: (&topics).into(), ..Default::default() });
+        let size = self.append(writer, topic, partition, values);
         self.host.commit();
         self.host.reply(writer);
         self.host.disconnect(writer);
+        size
+    }
+
+    fn append(&mut self, writer: ConnectionId, topic: &str, partition: i32, values: &[&str]) -> usize {
+        let records = batch(values);
+        let partitions = [PartitionProduceData { index: partition, records: Some(&records) }];
+        let topics = [TopicProduceData { name: topic, partition_data: (&partitions).into(), ..Default::default() }];
+        self.host.send(writer, 9, &ProduceRequest { acks: 1, topic_data: (&topics).into(), ..Default::default() });
         records.len()
+    }
+
+    /// What was written is on disk only.
+    fn restart(&mut self) {
+        self.host.restart();
+        self.id = self.host.open(1);
     }
 
     fn send(&mut self, wants: &[Want<'_>]) {
@@ -238,9 +250,9 @@ fn read_committed_has_an_empty_list_of_aborted_transactions() {
 fn nothing_at_or_above_the_high_watermark_is_sent() {
     let mut fetcher = Fetcher::new();
     fetcher.write("t", 0, &["a"]);
-    let partition = fetcher.host.partition(TopicId([1; 16]), 0);
     // A record that is not durable yet: its offset exists and has nothing.
-    fetcher.host.logs.partition_mut(partition).log_end = 2;
+    let writer = fetcher.host.open(98);
+    fetcher.append(writer, "t", 0, &["b"]);
     for (offset, error, batches) in [
         (0, ErrorCode::NONE, vec![(0, 0)]),
         (1, ErrorCode::NONE, vec![]),
@@ -259,7 +271,9 @@ fn offsets_below_the_log_start_are_out_of_range() {
     let mut fetcher = Fetcher::new();
     fetcher.write("t", 0, &["a", "b"]);
     let partition = fetcher.host.partition(TopicId([1; 16]), 0);
-    fetcher.host.logs.partition_mut(partition).log_start = 1;
+    fetcher.host.logs().begin_log_start(partition, 1);
+    fetcher.host.turn();
+    fetcher.host.commit();
     let below = fetcher.fetch_one(Want::default());
     assert_eq!((below.error, below.log_start_offset), (ErrorCode::OFFSET_OUT_OF_RANGE, -1));
     let at = fetcher.fetch_one(Want { offset: 1, ..Default::default() });
@@ -289,7 +303,7 @@ fn limits_hold_but_for_the_first_batch() {
     assert_eq!(two(&mut fetcher, 0, 0, 0), (1, 0));
     assert_eq!(two(&mut fetcher, large, large, 4 * size), (3, 1));
     assert_eq!(two(&mut fetcher, large, large, 4 * size - 1), (3, 0));
-    fetcher.host.config.fetch_bytes_max = size;
+    fetcher.host.config().fetch_bytes_max = size;
     assert_eq!(two(&mut fetcher, large, large, large), (1, 0), "the broker's own limit");
     fetcher.max_bytes = -5;
     assert_eq!(fetcher.fetch_one(Want { max_bytes: -5, ..Default::default() }).batches.len(), 1);
@@ -318,7 +332,7 @@ fn long_polls_end_with_enough_bytes() {
     fetcher.write("t", 1, &["a"]);
     let (_, _, answers) = fetcher.answer();
     assert_eq!(answers.iter().map(|answer| answer.bytes).sum::<usize>(), 2 * size);
-    assert!(fetcher.host.front.is_idle());
+    assert!(fetcher.host.front().is_idle());
 }
 
 #[test]
@@ -328,7 +342,7 @@ fn long_polls_end_in_time() {
     fetcher.max_wait_ms = 500;
     fetcher.write("t", 0, &["a"]);
     fetcher.send(&[Want::default()]);
-    let deadline_us = fetcher.host.front.next_deadline_us();
+    let deadline_us = fetcher.host.front().next_deadline_us();
     assert_eq!(deadline_us, Some(fetcher.host.now.monotonic_us + 500_000));
     fetcher.host.advance_ms(499);
     assert!(!fetcher.has_answer());
@@ -376,7 +390,7 @@ fn a_deleted_topic_ends_a_long_poll() {
     fetcher.host.delete_topic("t");
     let (_, _, answers) = fetcher.answer();
     assert!(answers.iter().all(|answer| answer.error == ErrorCode::UNKNOWN_TOPIC_ID), "{answers:?}");
-    assert!(fetcher.host.front.is_idle());
+    assert!(fetcher.host.front().is_idle());
 }
 
 #[test]
@@ -398,7 +412,7 @@ fn unknown_topics_and_partitions() {
 fn leader_epochs_are_compared() {
     let mut fetcher = Fetcher::new();
     let partition = fetcher.host.partition(TopicId([1; 16]), 0);
-    fetcher.host.logs.partition_mut(partition).leader_epoch = 5;
+    fetcher.host.logs().set_leader_epoch(partition, 5);
     for (leader_epoch, expected) in [
         (-1, ErrorCode::NONE),
         (5, ErrorCode::NONE),
@@ -424,7 +438,7 @@ fn divergence_is_told() {
     let mut fetcher = Fetcher::new();
     let partition = fetcher.host.partition(TopicId([1; 16]), 0);
     fetcher.write("t", 0, &["a", "b"]);
-    fetcher.host.logs.partition_mut(partition).leader_epoch = 3;
+    fetcher.host.logs().set_leader_epoch(partition, 3);
     fetcher.write("t", 0, &["c"]);
     // Epoch 0 has offsets 0 and 1, epoch 3 has offset 2.
     for (offset, last_fetched_epoch, expected) in [
@@ -467,11 +481,11 @@ fn followers_are_refused() {
 fn reads_from_disk_and_memory_are_joined() {
     let mut fetcher = Fetcher::new();
     fetcher.write("t", 0, &["a"]);
+    fetcher.restart();
     fetcher.write("t", 1, &["b"]);
-    fetcher.host.logs.on_disk = true;
     fetcher.send(&[Want::default(), Want { partition: 1, ..Default::default() }]);
     assert!(!fetcher.has_answer());
-    fetcher.host.finish_reads(None);
+    fetcher.host.commit();
     let (_, _, answers) = fetcher.answer();
     assert_eq!((&answers[0].batches[..], &answers[1].batches[..]), (&[(0, 0)][..], &[(0, 0)][..]));
     assert_eq!(answers[0].high_watermark, 1);
@@ -481,11 +495,11 @@ fn reads_from_disk_and_memory_are_joined() {
 fn a_disk_that_fails_is_told() {
     let mut fetcher = Fetcher::new();
     fetcher.write("t", 0, &["a"]);
-    fetcher.host.logs.on_disk = true;
+    fetcher.restart();
     for (version, expected) in [(5, ErrorCode::NOT_LEADER_OR_FOLLOWER), (6, ErrorCode::KAFKA_STORAGE_ERROR)] {
         fetcher.version = version;
         fetcher.send(&[Want::default()]);
-        fetcher.host.finish_reads(Some(ErrorCode::KAFKA_STORAGE_ERROR));
+        fetcher.host.fail_reads();
         let (_, _, answers) = fetcher.answer();
         assert_eq!((answers[0].error, answers[0].bytes), (expected, 0));
     }

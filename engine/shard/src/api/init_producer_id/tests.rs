@@ -3,7 +3,6 @@
 use alloc::collections::BTreeSet;
 use alloc::vec;
 
-use corelog_replication::quorum::ProposeError;
 use corelog_wire::api_key::ApiKey;
 
 use super::*;
@@ -40,7 +39,7 @@ fn ids_wait_for_their_block_and_are_unique() {
         blocks += host.apply_metadata();
     }
     assert_eq!(blocks, 3);
-    assert_eq!(host.metadata.image().next_producer_id().0, 4_000);
+    assert_eq!(host.image().next_producer_id().0, 4_000);
 }
 
 #[test]
@@ -63,8 +62,8 @@ fn a_block_that_is_late_makes_producers_wait() {
 fn a_block_that_somebody_else_took_is_asked_for_again() {
     let mut host = Host::new();
     let id = host.open(1);
-    let other = controller::allocate_producer_ids(host.metadata.image(), BrokerId(1), 10).unwrap();
-    host.metadata.propose(&other.records).unwrap();
+    let other = controller::allocate_producer_ids(host.image(), BrokerId(1), 10).unwrap();
+    host.propose(&other.records);
     host.send(id, 5, &IDEMPOTENT);
     assert_eq!(host.apply_metadata(), 3);
     let reply = host.reply(id);
@@ -95,7 +94,7 @@ fn refusals() {
         let reply = host.ask(id, 5, &request);
         assert_eq!(answer(5, &reply), (expected, -1, -1));
     }
-    host.metadata.refuse = Some(ProposeError::NotLeader);
+    host.overload_metadata();
     let reply = host.ask(id, 5, &IDEMPOTENT);
-    assert_eq!(answer(5, &reply), (ErrorCode::NOT_CONTROLLER, -1, -1));
+    assert_eq!(answer(5, &reply), (ErrorCode::THROTTLING_QUOTA_EXCEEDED, -1, -1));
 }

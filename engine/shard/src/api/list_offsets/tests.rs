@@ -20,13 +20,17 @@ fn host() -> (Host, ConnectionId) {
     host.create_topic("t", 1, &[]);
     let id = host.open(1);
     for records in [batch_at(T0, &["a", "b", "c"]), batch_at(T0 + 1, &["d"])] {
-        let partitions = [PartitionProduceData { index: 0, records: Some(&records) }];
-        let topics = [TopicProduceData { name: "t", partition_data: (&partitions).into(), ..Default::default() }];
-        host.send(id, 9, &ProduceRequest { acks: 1, topic_data: (&topics).into(), ..Default::default() });
+        produce(&mut host, id, &records);
         host.commit();
         host.reply(id);
     }
     (host, id)
+}
+
+fn produce(host: &mut Host, id: ConnectionId, records: &[u8]) {
+    let partitions = [PartitionProduceData { index: 0, records: Some(records) }];
+    let topics = [TopicProduceData { name: "t", partition_data: (&partitions).into(), ..Default::default() }];
+    host.send(id, 9, &ProduceRequest { acks: 1, topic_data: (&topics).into(), ..Default::default() });
 }
 
 fn send(host: &mut Host, id: ConnectionId, version: i16, wanted: &[(&str, ListOffsetsPartition)]) {
@@ -99,9 +103,9 @@ fn the_ends_of_an_empty_partition() {
 #[test]
 fn latest_is_the_high_watermark() {
     let (mut host, id) = host();
-    let partition = host.partition(TopicId([1; 16]), 0);
-    host.logs.partition_mut(partition).log_end = 9;
-    assert_eq!(ask(&mut host, id, 7, -1).2, 4);
+    produce(&mut host, id, &batch_at(T0, &["not durable"]));
+    let other = host.open(2);
+    assert_eq!(ask(&mut host, other, 7, -1).2, 4);
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn partitions_fail_on_their_own() {
         assert_eq!(errors, [expected, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
     }
     let partition = host.partition(TopicId([1; 16]), 0);
-    host.logs.partition_mut(partition).leader_epoch = 2;
+    host.logs().set_leader_epoch(partition, 2);
     send(&mut host, id, 11, &[("t", epoch(1))]);
     assert_eq!(answers(&mut host, id, 11)[0].0, ErrorCode::FENCED_LEADER_EPOCH);
 }
@@ -135,15 +139,16 @@ fn partitions_that_are_named_twice_are_refused() {
 
 #[test]
 fn lookups_from_disk_are_waited_for() {
-    let (mut host, id) = host();
-    host.logs.on_disk = true;
+    let (mut host, _) = host();
+    host.restart();
+    let id = host.open(1);
     send(&mut host, id, 7, &[("t", at(T0 + 1)), ("missing", at(-1))]);
     assert_eq!(host.try_reply(id), None);
-    host.finish_reads(None);
+    host.commit();
     let expected = [(ErrorCode::NONE, T0 + 1, 1, 0), (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, -1, -1, -1)];
     assert_eq!(answers(&mut host, id, 7), expected);
     send(&mut host, id, 7, &[("t", at(T0 + 1))]);
-    host.finish_reads(Some(ErrorCode::KAFKA_STORAGE_ERROR));
+    host.fail_reads();
     assert_eq!(answers(&mut host, id, 7), vec![(ErrorCode::KAFKA_STORAGE_ERROR, -1, -1, -1)]);
-    assert!(host.front.is_idle());
+    assert!(host.front().is_idle());
 }

@@ -4,7 +4,6 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use corelog_replication::quorum::ProposeError;
 use corelog_wire::api_key::ApiKey;
 
 use super::*;
@@ -123,7 +122,7 @@ fn unknown_topics_without_creation() {
     let mut host = Host::new();
     let id = host.open(1);
     for (host_creates, client_creates) in [(true, false), (false, true)] {
-        host.config.auto_create_topics = host_creates;
+        host.config().auto_create_topics = host_creates;
         send(&mut host, id, 9, Some(&named(&["new", "not/valid", "", "."])), client_creates);
         let expected = [
             unknown("new", ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
@@ -147,7 +146,7 @@ fn asking_creates_and_the_answer_waits() {
         send(&mut host, second, version, Some(&named(&[&name])), true);
         assert_eq!((host.try_reply(first), host.try_reply(second)), (None, None));
         assert_eq!(host.apply_metadata(), 1, "the second joins the first");
-        let topic_id = host.metadata.image().topic_by_name(&name).unwrap().id();
+        let topic_id = host.image().topic_by_name(&name).unwrap().id();
         let created = found(version, &name, topic_id, 3);
         let expected = [
             created.clone(),
@@ -156,23 +155,23 @@ fn asking_creates_and_the_answer_waits() {
         ];
         assert_eq!(answer(&mut host, first, version), expected);
         assert_eq!(answer(&mut host, second, version), [created]);
-        assert!(host.logs.find(topic_id, 2).is_some());
+        assert!(host.logs().find(topic_id, 2).is_some());
     }
-    assert!(host.front.is_idle());
+    assert!(host.front().is_idle());
 }
 
 #[test]
 fn creation_that_fails_sends_the_client_back() {
     let mut host = Host::new();
     let id = host.open(1);
-    host.metadata.refuse = Some(ProposeError::NotLeader);
+    host.overload_metadata();
     send(&mut host, id, 9, Some(&named(&["t"])), true);
     assert_eq!(answer(&mut host, id, 9), [unknown("t", ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)]);
-    host.metadata.refuse = None;
-    host.config.default_replication_factor = 2;
+    host.apply_metadata();
+    host.config().default_replication_factor = 2;
     send(&mut host, id, 9, Some(&named(&["t"])), true);
     assert_eq!(answer(&mut host, id, 9), [unknown("t", ErrorCode::INVALID_REPLICATION_FACTOR)]);
-    host.config.default_replication_factor = 1;
+    host.config().default_replication_factor = 1;
     send(&mut host, id, 9, Some(&named(&["t", "a.b"])), true);
     host.apply_metadata();
     answer(&mut host, id, 9);
@@ -187,20 +186,14 @@ fn somebody_else_may_be_faster() {
     let id = host.open(1);
     send(&mut host, id, 12, Some(&named(&["t"])), true);
     let topic = NewTopic { name: "t", num_partitions: 5, replication_factor: 1, ..NewTopic::default() };
-    let defaults = topic_defaults(&host.config);
-    let created = controller::create_topics(
-        host.metadata.image(),
-        &[topic],
-        &defaults,
-        &mut || TopicId([5; 16]),
-        &|_, _| Ok(()),
-        false,
-    );
+    let defaults = topic_defaults(host.config());
+    let created =
+        controller::create_topics(host.image(), &[topic], &defaults, &mut || TopicId([5; 16]), &|_, _| Ok(()), false);
     let records = created.into_iter().next().unwrap().outcome.unwrap().records;
-    host.metadata.propose(&records).unwrap();
+    host.propose(&records);
     host.apply_metadata();
     assert_eq!(answer(&mut host, id, 12)[0].partitions, 1, "the first counts");
-    assert!(host.front.is_idle());
+    assert!(host.front().is_idle());
 }
 
 #[test]

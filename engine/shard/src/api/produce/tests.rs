@@ -108,7 +108,7 @@ fn every_version_appends() {
         assert_eq!((answer.message, answer.leader), (None, (-1, -1)));
     }
     let partition = host.partition(topic_id, 1);
-    assert_eq!(host.logs.log_end_offset(partition), 22);
+    assert_eq!(host.logs().log_end_offset(partition), 22);
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn refusals() {
         assert_eq!(answer.message.is_some(), explains, "{what}");
     }
     let partition = host.partition(topic_id, 0);
-    assert_eq!(host.logs.log_end_offset(partition), 0, "nothing is stored");
+    assert_eq!(host.logs().log_end_offset(partition), 0, "nothing is stored");
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn acks_0_has_no_answer_and_an_error_closes() {
     assert!(host.closed.contains(&id));
     assert!(host.messages.last().unwrap().1.contains("UNKNOWN_TOPIC_OR_PARTITION"));
     let partition = host.partition(topic_id, 0);
-    assert_eq!(host.logs.log_end_offset(partition), 2);
+    assert_eq!(host.logs().log_end_offset(partition), 2);
 }
 
 #[test]
@@ -328,9 +328,7 @@ fn log_append_time_is_told() {
 fn a_partition_led_elsewhere_is_named_with_its_leader() {
     let mut host = Host::new();
     let topic_id = host.create_topic("t", 1, &[]);
-    let partition = host.partition(topic_id, 0);
-    host.logs.remove(partition, &mut vec![]);
-    host.progress();
+    host.lose_partition(topic_id, 0);
     let id = host.open(1);
     let records = batch(&["a"]);
     for (version, leader) in [(9, (-1, -1)), (10, (1, 0)), (13, (1, 0))] {

@@ -1,14 +1,11 @@
 //! Rot, truncation and loss of journal files: what was acknowledged is either delivered or named, never cut silently,
 //! and what can be delivered is.
 
-#[path = "journal/world.rs"]
-mod world;
-
+use crate::world::{BLOCK, FILE_LEN, Told, World, geometry, scan};
 use corelog_shard::ids::Ids;
 use corelog_shard::io::{EIO, ENOSPC};
 use corelog_shard::journal::{Durability, Files, Journal, OpenError};
 use corelog_tests::sim::disk::{Fault, FaultDisk, StepKind};
-use world::{BLOCK, FILE_LEN, Told, World, geometry, scan};
 
 /// A settled, closed journal over several files with everything in it acknowledged and needed.
 fn acknowledged(seed: u64) -> World {
@@ -46,7 +43,9 @@ fn named_or_delivered(told: &[Told], disk: &mut FaultDisk, what: &str) {
     for entry in missing {
         let named = scanned.damage.iter().any(|damage| {
             let listed = damage.lost.iter().any(|lost| lost.base_offset == entry.base_offset);
-            damage.sequences.contains(&entry.sequence) && (listed || !damage.complete)
+            // Of a file that is gone altogether nobody knows the commits.
+            let unknown = damage.sequences.is_empty() && !damage.complete;
+            unknown || (damage.sequences.contains(&entry.sequence) && (listed || !damage.complete))
         });
         assert!(named, "{what}: commit {} is not named by {:?}", entry.sequence, scanned.damage);
     }
@@ -178,12 +177,12 @@ fn the_lock_is_respected_and_given_back() {
     );
     disk.unlock(&path);
     let mut ids = Ids::new();
-    (0..100).for_each(|_| drop(ids.file()));
+    (0..100).for_each(|_| _ = ids.file());
     let files = Files::open(&mut disk, geometry(), &mut ids).unwrap();
     assert!(files.count() >= 3);
     files.close(&mut disk);
     let mut more = Ids::new();
-    (0..200).for_each(|_| drop(more.file()));
+    (0..200).for_each(|_| _ = more.file());
     assert!(Files::open(&mut disk, geometry(), &mut more).is_ok());
 }
 
@@ -244,7 +243,7 @@ fn a_full_disk_stops_the_growth_and_nothing_else() {
     };
     let mut warnings = 0;
     let mut now_us = 0;
-    // Half of the time passes before space is looked for again.
+    // Ten seconds pass before space is looked for again.
     for turn in 0..10 {
         now_us += 2_000_000;
         let placed = journal.append(entry, &[]);
@@ -266,7 +265,7 @@ fn a_full_disk_stops_the_growth_and_nothing_else() {
             }
         }
         assert!(journal.reached(placed.sequence, Durability::Fsync));
-        assert_eq!(journal.files_free(), if turn < 7 { 1 } else { 2 }, "turn {turn}");
+        assert_eq!(journal.files_free(), if turn < 6 { 1 } else { 2 }, "turn {turn}");
     }
     assert_eq!(warnings, 1);
     assert_eq!(disk.paths().len(), 3);
@@ -279,7 +278,7 @@ fn after_a_failed_write_or_sync_nothing_is_acknowledged() {
         let before = world.journal.durable_sequence();
         world.disk.inject(Fault { on: kind, path: "journal".to_owned(), skip: 0, times: 1, errno: EIO });
         let mut ids = Ids::new();
-        (0..1_000_000).for_each(|_| drop(ids.op()));
+        (0..1_000_000).for_each(|_| _ = ids.op());
         let mut actions = Vec::new();
         world.append(level, 100).unwrap();
         world.journal.request_sync(&mut ids, &mut actions);

@@ -2,12 +2,9 @@
 //! every step of the recovery and start behind it, and again in the run after that. Every entry that was promised comes
 //! back, in order; nothing comes back in part, and nothing that was once gone.
 
-#[path = "journal/world.rs"]
-mod world;
-
+use crate::world::{BLOCK, World, check, scan, seeds};
 use corelog_tests::sim::disk::FaultDisk;
 use corelog_tests::sim::random::Random;
-use world::{BLOCK, World, check, scan};
 
 fn fresh(seed: u64) -> World {
     World::start(FaultDisk::new(BLOCK, seed), 1, 1, seed).unwrap_or_else(|(_, error)| panic!("{error}"))
@@ -15,10 +12,10 @@ fn fresh(seed: u64) -> World {
 
 #[test]
 fn at_every_boundary_of_a_run() {
-    let mut cuts = 0;
-    for script in 0..8 {
+    let (mut cuts, mut deepest, mut files, mut syncs, mut closings) = (0, 0, 0, 0, 0);
+    for script in 0..seeds(10) {
         let mut world = fresh(script);
-        world.run(60, &mut |world| {
+        world.run(80, &mut |world| {
             let expected = world.expected();
             for seed in 0..4 {
                 let mut disk = world.disk.restart(seed);
@@ -27,15 +24,20 @@ fn at_every_boundary_of_a_run() {
                 cuts += 1;
             }
         });
-        assert!(world.deepest >= 4, "commits are in flight together");
-        assert!(world.journal.newest_ordinal() > Some(5), "files are used again");
+        deepest = deepest.max(world.deepest);
+        files += world.journal.newest_ordinal().unwrap_or(0);
+        syncs += world.syncs;
+        closings += world.closings;
     }
-    assert!(cuts > 2000, "only {cuts} cuts were made");
+    assert!(deepest >= 4, "only {deepest} commits were in flight together");
+    assert!(files > 10 * 5, "only {files} times was a file used");
+    assert!(syncs > 50 && closings > 20, "{syncs} syncs, {closings} closing commits");
+    assert!(cuts > 3000, "only {cuts} cuts were made");
 }
 
 #[test]
 fn a_killed_process_loses_nothing_that_was_written() {
-    for script in 100..104 {
+    for script in 1000..1000 + seeds(4) {
         let mut world = fresh(script);
         world.run(60, &mut |world| {
             let expected = world.expected();
@@ -50,7 +52,7 @@ fn a_killed_process_loses_nothing_that_was_written() {
 
 #[test]
 fn at_every_boundary_of_recovery_and_start() {
-    for script in 200..204 {
+    for script in 2000..2000 + seeds(4) {
         let mut world = fresh(script);
         let mut probe_number = 0;
         world.run(40, &mut |world| {
@@ -93,13 +95,13 @@ fn at_every_boundary_of_recovery_and_start() {
 
 #[test]
 fn again_and_again() {
-    for seed in 300..330 {
+    for seed in 3000..3000 + seeds(30) {
         let mut random = Random::new(seed);
         let mut world = fresh(seed);
         for life in 2..8 {
             // Stop the run at a random completion.
             let mut left = random.below(60);
-            let mut crash: Option<(FaultDisk, Vec<world::Told>, u64, u64)> = None;
+            let mut crash: Option<(FaultDisk, Vec<crate::world::Told>, u64, u64)> = None;
             world.run(40, &mut |world| {
                 if crash.is_none() && left == 0 {
                     let power = random.chance(70);
