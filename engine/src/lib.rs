@@ -2,6 +2,7 @@
 //!
 //! See `README.md` beside the manifest for the invariants and how to work in it.
 
+pub mod broker;
 pub mod config;
 pub mod host;
 pub mod net;

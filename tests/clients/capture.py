@@ -4,7 +4,7 @@
     kafka.sh 19092 /tmp/kafka 29092 &                       # advertises the port of this proxy
     capture.py 29092 19092 --client kcat-2.0.2 --to ../../wire/tests/fixtures
 
-A file holds one frame without the four bytes of its length: <client>-<api>-v<version>-<request|response>.bin.
+A file holds one frame with the four bytes of its length: <client>-<api>-v<version>-<request|response>.bin.
 With --only the broker's ApiVersions answers name these API keys alone, which shows how a client gets on with a broker that
 serves no more than that. Runs until it is killed; listens on loopback only.
 """
@@ -71,7 +71,7 @@ class Proxy:
             return
         path = self.arguments.to / f"{self.arguments.client}-{name}-v{version}-{direction}.bin"
         if not path.exists():
-            path.write_bytes(frame)
+            path.write_bytes(struct.pack(">i", len(frame)) + frame)
 
     async def requests(self, reader, writer, asked):
         async for frame in frames(reader):

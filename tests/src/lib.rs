@@ -1,3 +1,4 @@
 //! What the tests of the whole broker stand on.
 
 pub mod broker;
+pub mod sim;

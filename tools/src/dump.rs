@@ -70,7 +70,7 @@ pub(crate) fn dump(path: &Path, options: Options, report: &mut Report<'_>) -> Re
         FileKind::EpochCheckpoint => text::dump_epochs(&file, len, report),
         FileKind::PartitionMetadata => text::dump_metadata(&file, len, report),
         FileKind::Superblock => superblock::dump(&file, len, report),
-        FileKind::Journal => journal::dump(&file, len, options, report),
+        FileKind::Journal => journal::dump(path, &file, len, options, report),
         FileKind::Checkpoint => copies::dump_checkpoint(&file, len, options, report),
         FileKind::Snapshot => copies::dump_snapshot(&file, len, options, report),
     }
@@ -108,9 +108,9 @@ mod tests {
     fn files_are_recognised_by_their_first_bytes_and_otherwise_by_their_names() {
         let kind = |name: &str, start: &[u8]| recognise(Path::new(name), start);
         assert_eq!(kind("saved", b"CLJF"), Some(FileKind::Journal));
+        assert_eq!(kind("shard-0/journal-0003", b"\0\0\0\0"), Some(FileKind::Journal));
         assert_eq!(kind("topics/a-0/00000000000000000000.log", b"\0\0\0\0"), Some(FileKind::Segment));
         assert_eq!(kind("00000000000000000000.timeindex", b""), Some(FileKind::TimeIndex));
-        assert_eq!(kind("shard-0/journal-0003", b"\0\0\0\0"), Some(FileKind::Journal));
         assert_eq!(kind("leader-epoch-checkpoint", b"0\n1\n"), Some(FileKind::EpochCheckpoint));
         assert_eq!(kind("notes.txt", b"note"), None);
     }

@@ -291,3 +291,116 @@ macro_rules! schema_default {
     ($ty:ty; default $value:expr $(, $($options:tt)*)?) => { $value };
     ($ty:ty; $skip:tt $($options:tt)*) => { schema_default!($ty; $($options)*) };
 }
+
+/// What no API of ours needs yet: nullable structs, floating point, messages that are never flexible.
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use crate::array::Array;
+    use crate::decoder::{DecodeErrorKind, Decoder};
+    use crate::encoder::{EncodeErrorKind, Encoder};
+    use crate::message::Message;
+
+    message! {
+        versions 0-2, flexible 1+;
+
+        /// A message.
+        pub struct Quotas<'a> {
+            /// A nullable struct that borrows.
+            cursor: Option<Cursor<'a>> [0+, nullable 0+],
+            /// A nullable struct among the tagged fields.
+            limit: Option<Limit> [1+, nullable 1+, tag 3, ignorable],
+            /// An array of structs that borrow nothing.
+            limits: Array<'a, Limit> [0-1],
+            /// One version only.
+            once: bool [2],
+            /// An array of strings.
+            names: Array<'a, &'a str> [0+],
+            /// Bytes that are never null.
+            token: &'a [u8] [0+],
+        }
+
+        /// A struct that borrows.
+        pub struct Cursor<'a> {
+            /// Text.
+            topic: &'a str [0+],
+        }
+
+        /// A struct that does not.
+        pub struct Limit {
+            /// A floating point number.
+            value: f64 [0+],
+            /// A number without sign.
+            port: u16 [0+],
+        }
+    }
+
+    mod never_flexible {
+        message! {
+            versions 0, flexible none;
+
+            /// A message of one version without borrowing.
+            pub struct Handshake {
+                /// A number.
+                number: i8 [0, default 7],
+            }
+        }
+    }
+
+    fn encoded<'a>(message: &impl Message<'a>, version: i16) -> Vec<u8> {
+        let mut encoder = Encoder::new();
+        message.encode(&mut encoder, version).expect("the message is sound");
+        encoder.into_segments().concat()
+    }
+
+    const LIMIT: Limit = Limit { value: 1.5, port: 9092 };
+
+    #[test]
+    fn every_kind_of_field_round_trips() {
+        let limits = [LIMIT, Limit::default()];
+        let full = Quotas {
+            cursor: Some(Cursor { topic: "t" }),
+            limit: Some(LIMIT),
+            limits: (&limits).into(),
+            once: false,
+            names: (&["a", ""]).into(),
+            token: b"xyz",
+        };
+        for (version, message) in [
+            (0, Quotas { limit: None, ..full }),
+            (1, full),
+            (1, Quotas { cursor: None, ..full }),
+            (2, Quotas { once: true, limits: Array::EMPTY, ..full }),
+        ] {
+            let bytes = encoded(&message, version);
+            let mut decoder = Decoder::new(&bytes);
+            assert_eq!(Message::decode(&mut decoder, version), Ok(message));
+            assert_eq!(decoder.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn nullable_structs_lie_as_kafka_has_them() {
+        let message = Quotas { cursor: Some(Cursor { topic: "t" }), limit: Some(LIMIT), ..Quotas::default() };
+        // Present, "t", its tagged fields; no limits; no names; no token; one tagged field: 3, of 12 bytes, present.
+        let start = [1, 2, b't', 0, 1, 1, 1, 1, 3, 12, 1];
+        let bytes = encoded(&message, 1);
+        assert_eq!(bytes[..start.len()], start);
+        assert_eq!(bytes[start.len()..], [0x3f, 0xf8, 0, 0, 0, 0, 0, 0, 0x23, 0x84, 0]);
+        assert_eq!(encoded(&Quotas::default(), 1), [0xff, 1, 1, 1, 0]);
+
+        let error = Quotas::decode(&mut Decoder::new(&[2, 2, b't', 0, 1, 1, 1, 0]), 1).expect_err("2 is no marker");
+        assert_eq!((error.kind, error.field), (DecodeErrorKind::InvalidPresence(2), "Quotas.cursor"));
+    }
+
+    #[test]
+    fn a_message_that_is_never_flexible() {
+        use never_flexible::Handshake;
+        assert_eq!(Handshake::default().number, 7);
+        assert_eq!(encoded(&Handshake { number: -2 }, 0), [0xfe]);
+        assert_eq!(Handshake::decode(&mut Decoder::new(&[3]), 0), Ok(Handshake { number: 3 }));
+        let refused = Handshake::default().encode(&mut Encoder::new(), 1).expect_err("there is no version 1");
+        assert_eq!(refused.kind, EncodeErrorKind::UnsupportedVersion(1));
+    }
+}

@@ -1,5 +1,5 @@
-//! Bytes of real clients and brokers: every file in `fixtures/` decodes, to the last byte, and encodes to bytes that
-//! decode to the same. `fixtures/README.md` says how they are named.
+//! Bytes of real clients and brokers: every file in `fixtures/` decodes, to the last byte, and encodes to the
+//! same bytes. `fixtures/README.md` says how they are named.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,9 +8,7 @@ mod generate;
 use std::path::Path;
 
 use corelog_wire::decoder::Decoder;
-use corelog_wire::frame::frame_length;
 use corelog_wire::header::{RequestHeader, ResponseHeader};
-use corelog_wire::limits::FRAME_BYTES_MAX_DEFAULT;
 
 use crate::generate::{Entry, entries};
 
@@ -31,20 +29,14 @@ fn parse_name(name: &str) -> Option<Fixture> {
         "response" => false,
         _ => return None,
     };
-    let api = api.replace('_', "").to_lowercase();
-    let entry =
-        entries().into_iter().find(|entry| entry.api.name().to_lowercase() == api && entry.is_request == is_request)?;
+    let entry = entries().into_iter().find(|entry| entry.api.name() == api && entry.is_request == is_request)?;
     Some(Fixture { name: name.into(), entry, version })
 }
 
 fn check(fixture: &Fixture, frame: &[u8]) {
     let Fixture { name, entry, version } = fixture;
-    let (prefix, frame) = frame.split_first_chunk::<4>().expect("a frame begins with its length");
-    let length = i32::from_be_bytes(*prefix) as usize;
-    assert_eq!(length, frame.len(), "{name}: the length in front is that of the frame");
     let mut decoder = Decoder::new(frame);
     if entry.is_request {
-        assert_eq!(frame_length(*prefix, FRAME_BYTES_MAX_DEFAULT), Ok(length), "{name}");
         let header = RequestHeader::decode(&mut decoder).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(header.api(), Some(entry.api), "{name}");
         assert_eq!(header.request_api_version, *version, "{name}");
@@ -52,7 +44,7 @@ fn check(fixture: &Fixture, frame: &[u8]) {
         ResponseHeader::decode(&mut decoder, entry.api, *version).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     let written = entry.round_trip(decoder.rest(), *version).unwrap_or_else(|error| panic!("{name}: {error}"));
-    assert_eq!(entry.round_trip(&written, *version).as_ref(), Ok(&written), "{name}");
+    assert_eq!(written, decoder.rest(), "{name}");
 }
 
 #[test]
@@ -74,10 +66,10 @@ fn every_fixture_decodes() {
 
 #[test]
 fn names_say_what_is_inside() {
-    let fixture = parse_name("librdkafka-2.10-api_versions-v3-response.bin").unwrap();
+    let fixture = parse_name("confluent-kafka-2.16.1-ApiVersions-v3-response.bin").unwrap();
     assert_eq!((fixture.entry.name(), fixture.version), ("ApiVersionsResponse".into(), 3));
     for name in
-        ["x-produce-v3-request", "produce-v3-request.bin", "x-produce-3-request.bin", "x-nothing-v3-request.bin"]
+        ["x-Produce-v3-request", "Produce-v3-request.bin", "x-Produce-3-request.bin", "x-produce-v3-request.bin"]
     {
         assert!(parse_name(name).is_none(), "{name}");
     }

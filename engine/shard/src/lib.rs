@@ -8,11 +8,19 @@
 
 extern crate alloc;
 
+mod api;
 pub mod config;
+mod connection;
 pub mod copies;
+mod fetch_session;
+pub mod front;
 pub mod ids;
 pub mod io;
 pub mod journal;
+pub mod limits;
 pub mod log;
 pub mod metadata;
+mod purgatory;
+pub mod shard;
+pub mod start;
 pub mod superblock;

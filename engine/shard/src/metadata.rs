@@ -87,6 +87,7 @@ pub struct Metadata {
     persisting: VecDeque<(ReadyNumber, u64)>,
     snapshot: Option<SnapshotInFlight>,
     applied: Vec<Applied>,
+    has_proposed: bool,
 }
 
 impl Metadata {
@@ -123,6 +124,7 @@ impl Metadata {
             persisting: VecDeque::new(),
             snapshot: None,
             applied: Vec::new(),
+            has_proposed: false,
         })
     }
 
@@ -141,7 +143,9 @@ impl Metadata {
     /// # Errors
     /// Why nothing of it will happen.
     pub fn propose(&mut self, records: &[MetadataRecord]) -> Result<ProposalId, ProposeError> {
-        self.quorum.propose(records)
+        let proposal = self.quorum.propose(records)?;
+        self.has_proposed = true;
+        Ok(proposal)
     }
 
     /// What was applied since the last call, in order.
@@ -154,8 +158,14 @@ impl Metadata {
         !self.applied.is_empty()
     }
 
+    /// Whether something was proposed that [`Self::turn`] has not taken up yet.
+    pub fn has_proposed(&self) -> bool {
+        self.has_proposed
+    }
+
     /// Moves everything one step on: part of every end of turn, and after every completion.
     pub fn turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
+        self.has_proposed = false;
         loop {
             while let Some(ready) = self.quorum.poll_ready() {
                 self.persist(ready.number, ready.hard_state, &ready.entries);
@@ -259,7 +269,8 @@ impl Metadata {
 
     /// Closes the journal, so that the next start knows that nothing is missing. Call until it says true.
     pub fn close(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) -> bool {
-        self.is_quiet() && self.journal.close(now.monotonic_us, self.image.offset().0, ids, actions)
+        // A journal that has been idle for a while is closed already.
+        self.is_quiet() && !self.journal.close(now.monotonic_us, self.image.offset().0, ids, actions)
     }
 
     /// When the metadata log wants a tick, in microseconds of the monotonic clock.

@@ -71,6 +71,12 @@ impl Shard {
         &self.metadata
     }
 
+    /// The parts, for tests of how they work together.
+    #[cfg(test)]
+    pub(crate) fn parts(&mut self) -> (&mut Front, &mut Logs, &mut Metadata, &mut BrokerConfig) {
+        (&mut self.front, &mut self.logs, &mut self.metadata, &mut self.config)
+    }
+
     /// Takes in one event. Bounded work, never blocks.
     pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
@@ -111,7 +117,7 @@ impl Shard {
             }
             self.with_front(now, actions, Front::end_of_turn);
             self.logs.end_of_turn(now, actions);
-            if !self.logs.has_progress() && !self.metadata.has_applied() {
+            if !self.logs.has_progress() && !self.metadata.has_applied() && !self.metadata.has_proposed() {
                 self.has_more = false;
                 break;
             }
@@ -259,11 +265,22 @@ pub(crate) fn create_partitions(logs: &mut Logs, topic: &TopicImage, node: Broke
     }
 }
 
-/// Why a broker cannot start, in words that name the cure.
+/// Why a broker cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartError {
     /// What is wrong, where, and what to do.
     pub message: String,
-    /// Another process has the data directory: trying again may help.
-    pub is_locked: bool,
+    /// What kind of refusal it is.
+    pub kind: StartErrorKind,
+}
+
+/// What a caller may do about a refused start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartErrorKind {
+    /// The operator has to act.
+    Refused,
+    /// Another process has the data directory, or its last writes are under way: trying again for a while may help.
+    Locked,
+    /// Acknowledged data is damaged; accepting the loss lets the start go on.
+    Damaged,
 }

@@ -18,7 +18,7 @@ use crate::log::producer_state::ProducerBatch;
 use crate::log::write_back::{TOPICS, WriteBack, doomed_folder};
 use crate::log::{AckPoint, LogLimits, Logs, segment};
 use crate::metadata::{self, Metadata, RecoveredLog};
-use crate::shard::{Shard, StartError, create_partitions, topic_config};
+use crate::shard::{Shard, StartError, StartErrorKind, create_partitions, topic_config};
 use crate::superblock::{NewDirectory, Superblock};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -156,20 +156,25 @@ impl StartReport {
     }
 }
 
+fn damaged(message: String) -> StartError {
+    StartError { message, kind: StartErrorKind::Damaged }
+}
+
 fn refuse(message: impl ToString) -> StartError {
-    StartError { message: message.to_string(), is_locked: false }
+    StartError { message: message.to_string(), kind: StartErrorKind::Refused }
 }
 
 impl From<OpenError> for StartError {
     fn from(error: OpenError) -> Self {
-        let is_locked = matches!(error, OpenError::Locked { .. });
+        let locked = matches!(error, OpenError::Locked { .. });
+        let kind = if locked { StartErrorKind::Locked } else { StartErrorKind::Refused };
         let message = match error {
             OpenError::Locked { path } => format!(
                 "the data directory is in use by another process, which holds {path}: stop it, or choose another --data-dir"
             ),
             other => other.to_string(),
         };
-        Self { message, is_locked }
+        Self { message, kind }
     }
 }
 
@@ -239,7 +244,7 @@ fn recover_metadata(
     for damage in &recovered.damage {
         let line = format!("the metadata log is damaged: {damage}");
         if !options.accept_loss {
-            return Err(refuse(format!("{line}; restore it from a copy, or go on without what is lost: --accept-loss")));
+            return Err(damaged(format!("{line}; restore it from a copy, or go on without what is lost: --accept-loss")));
         }
         report.warn(line);
     }
@@ -305,7 +310,7 @@ fn check_metadata_offset(
         report.warn(line);
         return Ok(());
     }
-    Err(refuse(format!("{line}; restore the folder {} from a copy, or go on without: --accept-loss", metadata::FOLDER)))
+    Err(damaged(format!("{line}; restore the folder {} from a copy, or go on without: --accept-loss", metadata::FOLDER)))
 }
 
 /// Damage to acknowledged entries refuses the start, unless the segments hold them or nobody needs them any more.
@@ -330,7 +335,7 @@ fn judge_damage(
             continue;
         }
         if !accept_loss {
-            return Err(refuse(format!(
+            return Err(damaged(format!(
                 "the journal is damaged and acknowledged records are lost: {d}; restore the data directory from a copy, or go \
                  on without them: --accept-loss"
             )));
@@ -437,7 +442,7 @@ fn replay_partition(
             let lost = format!("{}-{}: offsets {} to {}", partition.topic, partition.index, partition.log_end, base_offset - 1);
             if log_start < base_offset {
                 if !options.accept_loss {
-                    return Err(refuse(format!(
+                    return Err(damaged(format!(
                         "acknowledged records are missing in the journal, {lost}; restore the data directory from a copy, or go on \
                          without them: --accept-loss"
                     )));

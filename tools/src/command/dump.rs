@@ -37,16 +37,16 @@ impl Dump {
         let (mut corrupt, mut unread) = (0, 0);
         for path in &self.files {
             let mut report = Report::new(&mut out);
-            let shown = report
-                .line(format_args!("{}", path.display()))
-                .and_then(|()| dump(path, options, &mut report));
+            let shown = report.line(format_args!("{}", path.display())).and_then(|()| dump(path, options, &mut report));
             corrupt += u64::from(report.faults() > 0);
             let problem = match shown {
                 Ok(()) => continue,
                 Err(DumpError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
                 Err(DumpError::Output(error)) => return Err(Failure::new(format!("cannot write the output: {error}"))),
                 Err(DumpError::Unreadable(error)) => format!("cannot be read: {error}"),
-                Err(DumpError::Unknown) => "is no file that Corelog writes, neither by its name nor by its first bytes".into(),
+                Err(DumpError::Unknown) => {
+                    "is no file that Corelog writes, neither by its name nor by its first bytes".into()
+                }
             };
             unread += 1;
             let _ = out.flush();
@@ -62,7 +62,9 @@ impl Dump {
         match (corrupt, unread) {
             (0, 0) => Ok(()),
             (0, _) => Err(Failure { status: FAILED, message: String::new() }),
-            _ => Err(Failure::with_status(DAMAGED, format!("{} corrupt; see above for what and where", files(corrupt)))),
+            _ => {
+                Err(Failure::with_status(DAMAGED, format!("{} corrupt; see above for what and where", files(corrupt))))
+            }
         }
     }
 }

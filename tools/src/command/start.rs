@@ -1,10 +1,16 @@
 //! `corelog start`: runs a broker until it is asked to stop.
 
-use crate::exit::{Failure, HELP};
+use super::check;
+use crate::exit::{DAMAGED, Failure, HELP};
 use crate::size;
 use clap::Args;
+use corelog_engine::broker::{self, BrokerError, BrokerOptions, Ready};
 use corelog_engine::config::{self, MEMORY_KEY};
+use corelog_engine::host::{EXIT_FATAL, Exit};
+use corelog_engine::runtime::stop::Stop;
 use corelog_shard::config::{BrokerConfig, Endpoint};
+use corelog_shard::shard::StartErrorKind;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// The command line of `corelog start`.
@@ -46,6 +52,20 @@ pub(crate) struct Start {
     accept_loss: bool,
 }
 
+/// The line for people and for scripts.
+fn announce(ready: &Ready, where_and_how: &str) {
+    let Ready { address, report, recovery } = ready;
+    let found = match (report.is_new, report.was_clean) {
+        (true, _) => "new".to_owned(),
+        (false, true) => format!("recovered in {recovery:.1?} after a clean stop"),
+        (false, false) => format!("recovered in {recovery:.1?} after a crash: {} journal entries read", report.entries),
+    };
+    let cluster = &report.cluster_id;
+    // Whoever does not listen does not keep the broker from running.
+    let _ =
+        writeln!(std::io::stdout(), "ready {address} cluster {cluster}, {where_and_how}; {found}; stop with Ctrl-C");
+}
+
 fn one_core(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(1) => Ok(1),
@@ -63,6 +83,35 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Start {
+    /// Runs the broker until it is asked to stop.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let config = self.configuration()?;
+        check::require(&config)?;
+        if config.advertised.is_none() && config.listen.is_wildcard() {
+            tracing::warn!(
+                "listening on every address, but clients are told to connect to localhost: give --advertise HOST:PORT \
+                 for clients on other machines"
+            );
+        }
+        // Before any thread starts: they inherit which signals are blocked.
+        let stop = Stop::on_signals().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
+        let where_and_how = format!(
+            "node {}, data in {}, {} of memory",
+            config.node_id,
+            config.data_dir,
+            size::show(config.memory.total)
+        );
+        let options = BrokerOptions { config, accept_loss: self.accept_loss, cpu: None };
+        match broker::run(options, stop, |ready| announce(ready, &where_and_how)) {
+            Ok(Exit::Stopped(_)) => Ok(()),
+            Ok(Exit::Fatal { message }) => Err(Failure::with_status(EXIT_FATAL as u8, message)),
+            Err(BrokerError::Start(error)) if error.kind == StartErrorKind::Damaged => {
+                Err(Failure::with_status(DAMAGED, error.message))
+            }
+            Err(error) => Err(Failure::new(error.to_string())),
+        }
+    }
+
     /// The configuration that file, settings and options make together.
     fn configuration(&self) -> Result<BrokerConfig, Failure> {
         let mut settings = self.set.clone();
@@ -76,10 +125,12 @@ impl Start {
         if let Some(memory) = self.memory {
             option(MEMORY_KEY, memory.to_string());
         }
-        let mut config = config::load(self.config.as_deref(), &settings).map_err(|error| Failure::new(error.to_string()))?;
+        let mut config =
+            config::load(self.config.as_deref(), &settings).map_err(|error| Failure::new(error.to_string()))?;
         if let Some(data_dir) = &self.data_dir {
             let text = data_dir.to_str().filter(|text| !text.is_empty());
-            let text = text.ok_or_else(|| Failure::new("--data-dir is empty or not UTF-8; choose another directory"))?;
+            let text =
+                text.ok_or_else(|| Failure::new("--data-dir is empty or not UTF-8; choose another directory"))?;
             config.data_dir = text.to_owned();
         }
         let unused: Vec<&str> = config.unused().collect();
@@ -137,7 +188,7 @@ mod tests {
             (&["--set=num.partition=1"], "did you mean num.partitions?"),
             (&["--advertise=0.0.0.0:9092"], "clients cannot connect to 0.0.0.0:9092"),
             (&["--config=/no/such"], "cannot read the configuration /no/such"),
-            (&["--data-dir="], "--data-dir is empty"),
+            (&["--data-dir="], "a value is required for '--data-dir <DIR>'"),
         ] {
             let error = configuration(arguments).unwrap_err();
             assert!(error.contains(wanted), "{arguments:?}: {error}");

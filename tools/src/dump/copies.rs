@@ -54,7 +54,12 @@ fn header(kind: &Kind, file: &File, len: u64, report: &mut Report<'_>) -> Result
 }
 
 /// Shows a checkpoint.
-pub(super) fn dump_checkpoint(file: &File, len: u64, options: Options, report: &mut Report<'_>) -> Result<(), DumpError> {
+pub(super) fn dump_checkpoint(
+    file: &File,
+    len: u64,
+    options: Options,
+    report: &mut Report<'_>,
+) -> Result<(), DumpError> {
     let Some(copy) = header(&checkpoint::KIND, file, len, report)? else { return Ok(()) };
     let content = match Checkpoint::from_bytes(&copy.content) {
         Ok(content) => content,
@@ -103,6 +108,19 @@ pub(super) fn dump_snapshot(file: &File, len: u64, options: Options, report: &mu
         Ok(image) => image,
         Err(error) => return report.fault(HEADER_BYTES as u64, format_args!("{error}")),
     };
-    let _ = options;
-    report.line(format_args!("  metadata up to offset {}, term {}", image.offset().0, image.term()))
+    for topic in image.topics().filter(|_| !options.summary) {
+        let (name, id, partitions) = (topic.name(), topic.id(), topic.partitions().len());
+        report.line(format_args!("  topic {name} (id {id}): {partitions} partitions"))?;
+        for (key, value) in topic.configs() {
+            report.line(format_args!("    {key}={value}"))?;
+        }
+    }
+    report.line(format_args!(
+        "  {} topics, {} partitions; metadata up to offset {}, term {}; next producer id {}",
+        image.topics().len(),
+        image.partition_count(),
+        image.offset().0,
+        image.term(),
+        image.next_producer_id().0
+    ))
 }

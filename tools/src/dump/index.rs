@@ -45,12 +45,7 @@ fn batches(path: &Path) -> Result<Option<Vec<Batch>>, DumpError> {
 }
 
 /// The entries of an index, without the zeros that Kafka keeps in reserve behind them.
-fn entries(
-    file: &File,
-    len: u64,
-    entry_bytes: usize,
-    report: &mut Report<'_>,
-) -> Result<Vec<u8>, DumpError> {
+fn entries(file: &File, len: u64, entry_bytes: usize, report: &mut Report<'_>) -> Result<Vec<u8>, DumpError> {
     if len > INDEX_BYTES_MAX {
         report.fault(INDEX_BYTES_MAX, format_args!("the file has {len} bytes, no index is that large"))?;
         return Ok(Vec::new());
@@ -60,7 +55,8 @@ fn entries(
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last + 1).next_multiple_of(entry_bytes));
     if used > bytes.len() {
         let whole = bytes.len() / entry_bytes * entry_bytes;
-        report.fault(whole as u64, format_args!("the last entry has {} of {entry_bytes} bytes", bytes.len() - whole))?;
+        report
+            .fault(whole as u64, format_args!("the last entry has {} of {entry_bytes} bytes", bytes.len() - whole))?;
     } else if used < bytes.len() {
         report.line(format_args!("  from byte {used} on: {} reserved bytes, all zero", bytes.len() - used))?;
     }
@@ -146,7 +142,10 @@ pub(super) fn dump_times(
                 None => report.fault(at, format_args!("the segment has no offset {offset}"))?,
                 Some(batch) if batch.max_timestamp != timestamp => report.fault(
                     at,
-                    format_args!("the batch with offset {offset} has timestamp {}, not {timestamp}", batch.max_timestamp),
+                    format_args!(
+                        "the batch with offset {offset} has timestamp {}, not {timestamp}",
+                        batch.max_timestamp
+                    ),
                 )?,
                 Some(_) => {}
             }

@@ -190,7 +190,8 @@ fn show(batch: &RecordBatch<'_>, position: u64, options: Options, report: &mut R
     let mut extra = String::new();
     if batch.producer_id() != NO_PRODUCER_ID {
         let (id, epoch) = (batch.producer_id(), batch.producer_epoch());
-        extra = format!(", producer {id} epoch {epoch} sequences {} to {}", batch.base_sequence(), batch.last_sequence());
+        extra =
+            format!(", producer {id} epoch {epoch} sequences {} to {}", batch.base_sequence(), batch.last_sequence());
     }
     if attributes.is_transactional() {
         extra.push_str(", transactional");
@@ -210,7 +211,8 @@ fn show(batch: &RecordBatch<'_>, position: u64, options: Options, report: &mut R
     ))
 }
 
-fn show_records(
+/// Shows the records of a batch that begins at `position` of the file.
+pub(super) fn show_records(
     batch: &RecordBatch<'_>,
     position: u64,
     options: Options,

@@ -17,9 +17,12 @@ pub struct Entry {
     pub api: ApiKey,
     pub is_request: bool,
     pub ty: FieldType,
-    /// Decodes in one version and encodes in another; also says how many bytes were left.
-    pub convert: fn(&[u8], i16, i16) -> Result<(usize, Result<Vec<u8>, EncodeError>), DecodeError>,
+    /// Decodes in one version and encodes in another.
+    pub convert: fn(&[u8], i16, i16) -> Result<Converted, DecodeError>,
 }
+
+/// How many bytes were left behind the message, and what it was encoded to.
+pub type Converted = (usize, Result<Vec<u8>, EncodeError>);
 
 impl Entry {
     pub fn name(&self) -> String {

@@ -223,6 +223,16 @@ impl BrokerConfig {
         Ok(())
     }
 
+    /// Takes over the file lengths that a data directory was made with; it keeps them, whatever is configured later.
+    /// An error says what was configured and does not fit them.
+    pub fn adopt_journal_files(&mut self, file_bytes: u64, metadata_file_bytes: u64) -> Result<(), ConfigError> {
+        assert!(file_bytes > 0, "a journal file has a length");
+        self.journal.file_bytes = file_bytes;
+        self.journal.metadata_file_bytes = metadata_file_bytes;
+        self.derive();
+        self.validate()
+    }
+
     /// Kafka's keys that were set and that this version does not act on, sorted.
     pub fn unused(&self) -> impl Iterator<Item = &str> {
         self.unused.iter().map(String::as_str)

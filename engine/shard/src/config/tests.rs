@@ -184,6 +184,17 @@ fn the_ring_follows_the_memory_unless_it_is_set() {
 }
 
 #[test]
+fn a_data_directory_keeps_its_journal_files() {
+    let mut config = configured(&[("message.max.bytes", "200000")]).unwrap();
+    config.adopt_journal_files(1 << 20, 1 << 19).unwrap();
+    assert_eq!((config.journal.file_bytes, config.journal.metadata_file_bytes), (1 << 20, 1 << 19));
+    assert_eq!(config.journal.files_max, 256);
+    assert_eq!(config.topic_defaults.bounds.journal_message_bytes_max, 1 << 18);
+    let error = configured(&[]).unwrap().adopt_journal_files(1 << 20, 1 << 19).unwrap_err();
+    assert_eq!(error.key, "message.max.bytes");
+}
+
+#[test]
 fn kafkas_other_keys_are_accepted_and_listed() {
     let config = configured(&[
         ("process.roles", "broker,controller"),

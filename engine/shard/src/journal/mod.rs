@@ -21,6 +21,8 @@ mod ring;
 pub mod scan;
 mod start;
 pub mod writer;
+#[cfg(test)]
+mod writer_tests;
 
 pub use format::{Durability, EntryHeader, EntryKind, JournalKind};
 pub use scan::{Damage, Files, Found, OpenError, Recovered};

@@ -84,9 +84,9 @@ impl Ring {
         }
     }
 
-    /// How many files exist or are being prepared: each number below it.
+    /// How many files there are for sure, whatever happens: each number below it.
     pub(super) fn slots(&self) -> u32 {
-        self.slots.len() as u32
+        self.slots.iter().take_while(|slot| matches!(slot, Slot::Ready(_))).count() as u32
     }
 
     /// How many files can be begun at once.
@@ -105,9 +105,9 @@ impl Ring {
         &self.in_use
     }
 
-    /// The first ordinal that is still needed, as far as the ring was told.
-    pub(super) fn released_below(&self) -> u64 {
-        self.released_below
+    /// The first file in use that was not released.
+    pub(super) fn first_needed(&self) -> Option<u64> {
+        self.in_use.iter().map(|used| used.ordinal).find(|&ordinal| ordinal >= self.released_below)
     }
 
     /// Begins a use of a free file. There must be one.
@@ -225,9 +225,14 @@ impl Ring {
     }
 
     fn remove_unfinished(&mut self, failed: Preparing, at_step: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
+        if failed.was_open {
+            // It was there before and headers may count it: it stays.
+            self.slots[failed.slot as usize] = Slot::Raw(failed.file);
+            return;
+        }
         self.slots[failed.slot as usize] = Slot::Missing;
         let mut steps = Vec::new();
-        if failed.was_open || at_step > 0 {
+        if at_step > 0 {
             steps.push(Step::Close { file: failed.file });
         }
         steps.push(Step::RemoveFile { path: self.geometry.path(failed.slot) });

@@ -72,7 +72,8 @@ pub struct Damage {
     pub path: String,
     /// The damaged bytes of the file.
     pub bytes: Range<u64>,
-    /// The commits that are not all there. Empty when only a file's header or an unused file is damaged.
+    /// The commits that are not all there. Empty when only a file's header is damaged, or, if not `complete`, when
+    /// nobody knows what a file held.
     pub sequences: Range<u64>,
     /// The entries that are lost, as far as their headers are intact.
     pub lost: Vec<EntryHeader>,
@@ -367,29 +368,36 @@ impl Walk<'_> {
         let recovered = &mut self.recovered;
         let geometry = &recovered.geometry;
         let slots = recovered.uses.values().map(|used| used.header.slots).max().unwrap_or(0);
-        for slot in 0..slots {
-            if recovered.files.get(slot as usize).copied().flatten().is_none() {
-                let words = String::from("the file is missing; put it back if it was moved");
-                let (path, bytes) = (geometry.path(slot), 0..geometry.file_len);
-                let (lost, sequences) = (Vec::new(), 0..0);
-                recovered.damage.push(Damage { path, bytes, sequences, lost, complete: false, words });
+        for slot in 0..slots.max(recovered.files.len() as u32) {
+            let used = recovered.uses.values().find(|used| used.slot == slot).map(|used| used.header.ordinal);
+            let needed = used.is_some_and(|ordinal| ordinal >= recovered.first_needed);
+            let free = used.is_some_and(|ordinal| ordinal < recovered.first_needed);
+            let len = recovered.files.get(slot as usize).copied().flatten().map(|open| open.len);
+            let whole = len.is_some_and(|len| len >= geometry.file_len);
+            // A file that no header counts may be one whose preparation was cut.
+            if whole || free || !(needed || slot < slots) {
+                continue;
             }
-        }
-        for (&ordinal, used) in recovered.uses.range(recovered.first_needed..) {
-            let open = recovered.files[used.slot as usize].expect("a header was read from an open file");
-            if open.len < used.header.file_len {
-                let words = format!("the file of ordinal {ordinal} is cut off at {} bytes", open.len);
-                let (path, bytes) = (geometry.path(used.slot), open.len..used.header.file_len);
-                let (lost, sequences) = (Vec::new(), 0..0);
-                recovered.damage.push(Damage { path, bytes, sequences, lost, complete: false, words });
-            }
+            let words = match len {
+                None => String::from("the file is missing; put it back if it was moved"),
+                Some(len) => format!("the file is cut off at {len} bytes"),
+            };
+            let (path, bytes) = (geometry.path(slot), len.unwrap_or(0)..geometry.file_len);
+            let (lost, sequences) = (Vec::new(), 0..0);
+            recovered.damage.push(Damage { path, bytes, sequences, lost, complete: false, words });
         }
     }
 
-    /// Where the chain begins: at the first file that is needed, or at the newest one below it.
+    /// Where the chain begins: at the first file that is needed; if that was never begun, at the next one, when that
+    /// needed none before it, or else at the newest one below.
     fn first(&mut self) -> At {
         let recovered = &mut self.recovered;
         let needed = recovered.first_needed;
+        if let Some((&ordinal, used)) = recovered.uses.range(needed..).next()
+            && (ordinal == needed || used.header.first_needed == ordinal)
+        {
+            return used.start();
+        }
         if let Some((_, used)) = recovered.uses.range(..=needed).next_back() {
             return used.start();
         }

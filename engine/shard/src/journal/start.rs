@@ -27,7 +27,16 @@ impl Journal {
         incarnation: u64,
         ids: &mut Ids,
     ) -> Result<Self, OpenError> {
-        assert!(incarnation > recovered.incarnation, "every start takes a new incarnation");
+        if incarnation <= recovered.incarnation {
+            return Err(OpenError::Foreign {
+                path: recovered.geometry.dir,
+                words: alloc::format!(
+                    "the journal knows incarnation {}, the superblock begins {incarnation}: it was put back from an \
+                     older copy; put the whole data directory back from one copy",
+                    recovered.incarnation
+                ),
+            });
+        }
         let doing = OpenError::io("starting the journal");
         for open in recovered.files.iter().flatten() {
             disk.run(Step::Sync { file: open.file }).map_err(&doing)?;

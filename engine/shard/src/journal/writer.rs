@@ -389,7 +389,7 @@ impl Journal {
             previous_end: self.previous_end,
             file_len: self.geometry.file_len,
             durable_sequence: self.durable,
-            first_needed: self.ring.released_below(),
+            first_needed: self.ring.first_needed().unwrap_or(ordinal).min(ordinal),
             shard: self.geometry.shard,
             slots: self.ring.slots(),
             directory: self.geometry.directory,

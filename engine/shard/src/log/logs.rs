@@ -214,6 +214,12 @@ impl Logs {
         self.free_bytes = bytes;
     }
 
+    /// Makes room for so many bytes of produce at most, in a test.
+    #[cfg(test)]
+    pub(crate) fn set_room(&mut self, bytes: usize) {
+        self.limits.tail_bytes = (self.dirty_bytes as usize).saturating_add(bytes).saturating_mul(4).div_ceil(3);
+    }
+
     /// Whether `bytes` more of produce can be taken now. If not, intake pauses until it can.
     pub fn can_accept(&self, bytes: usize) -> bool {
         self.journal.has_room(bytes) && (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3

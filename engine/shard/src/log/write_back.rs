@@ -92,6 +92,8 @@ pub struct WriteBack {
     dead: BTreeMap<PartitionId, (String, String)>,
     removing: BTreeSet<String>,
     dirty_trigger: u64,
+    /// The files below it were to be freed by the last pass.
+    last_target: u64,
     retry_at_us: Option<u64>,
     stop: Stop,
     first_ordinal: u64,
@@ -114,6 +116,7 @@ impl WriteBack {
             dead: BTreeMap::new(),
             removing: BTreeSet::new(),
             dirty_trigger: limits.tail_bytes as u64 / 4,
+            last_target: 0,
             retry_at_us: None,
             stop: Stop::Running,
             first_ordinal,
@@ -207,6 +210,18 @@ impl Logs {
             return;
         }
         self.write_back.retry_at_us = None;
+        // A step that needs no disk leads to the next one at once: nothing else would bring another turn.
+        loop {
+            let before = (self.write_back.pass, self.write_back.stop);
+            self.pass_turn(actions);
+            self.stop_turn(now, actions);
+            if before == (self.write_back.pass, self.write_back.stop) {
+                break;
+            }
+        }
+    }
+
+    fn pass_turn(&mut self, actions: &mut Vec<Action>) {
         if self.write_back.pass == Pass::Idle && self.pass_is_due() {
             self.begin_pass(actions);
         }
@@ -218,7 +233,6 @@ impl Logs {
                 self.begin_checkpoint(target, actions);
             }
         }
-        self.stop_turn(now, actions);
     }
 
     fn pass_is_due(&self) -> bool {
@@ -226,7 +240,8 @@ impl Logs {
             Stop::Running => {
                 let used = self.journal.files_in_use();
                 let half_full = used >= 2 && used * 2 > self.journal.geometry().files_max;
-                half_full || self.dirty_bytes > self.write_back.dirty_trigger
+                let frees = self.journal.newest_ordinal().is_some_and(|newest| newest > self.write_back.last_target);
+                (half_full && frees) || self.dirty_bytes > self.write_back.dirty_trigger
             }
             _ => false,
         }
@@ -234,6 +249,7 @@ impl Logs {
 
     fn begin_pass(&mut self, actions: &mut Vec<Action>) {
         let target = self.journal.newest_ordinal().unwrap_or(0);
+        self.write_back.last_target = target;
         self.journal.request_sync(&mut self.ids, actions);
         let mut seen = BTreeSet::new();
         let queue = &mut self.write_back.queue;
@@ -540,7 +556,6 @@ impl Logs {
                 if self.write_back.pass == Pass::Idle && self.journal.is_idle() {
                     self.begin_pass(actions);
                     self.write_back.stop = Stop::LastPass;
-                    self.flush_queue(actions);
                 }
             }
             Stop::LastPass => {
@@ -548,12 +563,13 @@ impl Logs {
                     let unsettled = self.iter().filter(|p| p.log_end > p.log_start || p.has_folder).map(|p| p.id);
                     self.write_back.to_settle = unsettled.collect();
                     self.write_back.stop = Stop::Settling;
-                    self.settle(now, actions);
                 }
             }
-            Stop::Settling => self.settle(now, actions),
+            Stop::Settling => self.settle(actions),
             Stop::Closing => {
-                if self.journal.close(now.monotonic_us, self.metadata_offset, &mut self.ids, actions) {
+                // A journal that has been idle for a while is closed already.
+                let closes = self.journal.close(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
+                if !closes && self.journal.is_idle() {
                     self.write_back.stop = Stop::Done;
                 }
             }
@@ -562,7 +578,7 @@ impl Logs {
 
     /// At a clean stop: writes the last block of every active segment and cuts the files to length, so that other
     /// programs can read them. The journal keeps the authority over these bytes.
-    fn settle(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn settle(&mut self, actions: &mut Vec<Action>) {
         while self.write_back.partition_jobs < JOBS_MAX {
             let Some(id) = self.write_back.to_settle.pop_front() else { break };
             let ids = &mut self.ids;
@@ -588,7 +604,6 @@ impl Logs {
         let removals = self.write_back.removals;
         if self.write_back.to_settle.is_empty() && self.write_back.partition_jobs == 0 && removals == 0 {
             self.write_back.stop = Stop::Closing;
-            self.stop_turn(now, actions);
         }
     }
 }

@@ -1,0 +1,147 @@
+//! One handler per Kafka API, each in the file that `wire` has for the API's messages.
+//!
+//! A handler decodes a request, does what can be done at once, and says what became of it: an [`Outcome`]. What has to
+//! wait comes back to the same file when its time has come. Handlers know nothing of connections and their order; that
+//! is the front's.
+
+pub(crate) mod api_versions;
+pub(crate) mod create_topics;
+pub(crate) mod fetch;
+pub(crate) mod init_producer_id;
+pub(crate) mod list_offsets;
+pub(crate) mod metadata;
+pub(crate) mod produce;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use corelog_replication::quorum::ProposalId;
+use corelog_wire::api_key::ApiKey;
+use corelog_wire::decoder::{DecodeError, Decoder};
+use corelog_wire::frame::encode_response;
+use corelog_wire::header::RequestHeader;
+use corelog_wire::message::Message;
+
+use crate::limits;
+use crate::log::{AckPoint, PartitionId, ReadId};
+
+/// A request on its way to its handler.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    /// How to answer it.
+    pub(crate) to: ReplyTo,
+    /// What the client calls itself.
+    pub(crate) client_id: Option<&'a str>,
+    /// The request behind its header.
+    pub(crate) body: Decoder<'a>,
+}
+
+impl<'a> Call<'a> {
+    /// Reads a request's header; otherwise why the connection is to be closed.
+    pub(crate) fn decode_header(frame: &'a [u8]) -> Result<Self, String> {
+        let mut body = Decoder::new(frame);
+        let header = RequestHeader::decode(&mut body).map_err(|error| format!("request header: {error}"))?;
+        let (key, version) = (header.request_api_key, header.request_api_version);
+        let api = header.api().ok_or_else(|| format!("API {key} version {version} is not known"))?;
+        // A client that is newer than the broker is told so by the API that is there for it.
+        if !api.serves(version) && api != ApiKey::ApiVersions {
+            return Err(format!("{api} version {version} is not supported"));
+        }
+        let to = ReplyTo { api, version, correlation_id: header.correlation_id };
+        Ok(Self { to, client_id: header.client_id, body })
+    }
+
+    /// The request's message, all of it; otherwise why the connection is to be closed.
+    pub(crate) fn decode<M: Message<'a>>(&self) -> Result<M, String> {
+        let mut body = self.body.clone();
+        let decoded = M::decode(&mut body, self.to.version).and_then(|message| body.finish().map(|()| message));
+        decoded.map_err(|error: DecodeError| format!("{} version {}: {error}", self.to.api, self.to.version))
+    }
+
+    /// Refuses a request that names more things than any honest one.
+    pub(crate) fn check_entries(&self, entries: usize) -> Result<(), String> {
+        if entries <= limits::REQUEST_ENTRIES_MAX {
+            return Ok(());
+        }
+        let max = limits::REQUEST_ENTRIES_MAX;
+        Err(format!("{} names {entries} topics and partitions, more than {max}", self.to.api))
+    }
+}
+
+/// What is needed to answer a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyTo {
+    /// The API.
+    pub(crate) api: ApiKey,
+    /// The version that the client speaks.
+    pub(crate) version: i16,
+    /// The client's mark on the request.
+    pub(crate) correlation_id: i32,
+}
+
+impl ReplyTo {
+    /// Answers with a message.
+    pub(crate) fn answer<'a>(&self, response: &impl Message<'a>) -> Outcome {
+        match encode_response(self.correlation_id, self.api, self.version, response) {
+            Ok(segments) => Outcome::Answer(segments),
+            Err(error) => Outcome::Close(format!("no answer to {} version {}: {error}", self.api, self.version)),
+        }
+    }
+}
+
+/// What became of a request, or of one that had waited.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The whole frame to send.
+    Answer(Vec<Bytes>),
+    /// The client expects no answer.
+    Silent,
+    /// The connection is to be closed, for this reason.
+    Close(String),
+    /// It goes on when one of these things has happened.
+    Wait(Parked, Wait),
+    /// It goes on when the log has room, before anything that came later.
+    NoRoom(produce::Unfinished),
+}
+
+/// What a request waits for. Its handler is called for each of these as it comes.
+#[derive(Debug, Default)]
+pub(crate) struct Wait {
+    /// A time on the monotonic clock.
+    pub(crate) deadline_us: Option<u64>,
+    /// Commits.
+    pub(crate) ack: Option<AckPoint>,
+    /// Records of partitions; with the entry of the request that wants them.
+    pub(crate) partitions: Vec<(PartitionId, usize)>,
+    /// Lookups of timestamps; with the entry of the request that wants them.
+    pub(crate) lookups: Vec<(ReadId, usize)>,
+    /// Changes of the metadata.
+    pub(crate) proposals: Vec<ProposalId>,
+    /// About how many bytes the request holds meanwhile.
+    pub(crate) weight: usize,
+}
+
+/// A request that waits, as its handler remembers it.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    /// For its records to be durable.
+    Produce(produce::Pending),
+    /// For records, for its turn, or for the disk.
+    Fetch(fetch::Pending),
+    /// For the disk.
+    ListOffsets(list_offsets::Pending),
+    /// For topics that it created.
+    Metadata(metadata::Pending),
+    /// For topics to be created.
+    CreateTopics(create_topics::Pending),
+    /// For a block of producer ids.
+    InitProducerId(init_producer_id::Pending),
+}
+
+/// The deadline of a request that is willing to wait so long; nonsense is read as zero or cut.
+pub(crate) fn deadline_us(now_us: u64, wait_ms: i64) -> u64 {
+    let wait_ms = u64::try_from(wait_ms).unwrap_or(0).min(limits::WAIT_MS_MAX);
+    now_us.saturating_add(wait_ms * 1_000)
+}

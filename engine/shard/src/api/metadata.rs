@@ -1,0 +1,384 @@
+//! Metadata: brokers, topics and who leads their partitions; creates topics that a client asks for by name.
+//!
+//! A topic that has to be created is answered when it can be used: its creation is durable and this shard has applied
+//! it. Kafka would answer with an error first and let the client come back.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use corelog_replication::controller::{self, NewTopic, Rejection, TopicDefaults, TopicResult};
+use corelog_replication::ids::BrokerId;
+use corelog_replication::metadata::{MetadataImage, PartitionAssignment, TopicImage, topic_name};
+use corelog_replication::quorum::ProposalId;
+use corelog_wire::api::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic, OPERATIONS_NOT_ASKED_FOR,
+};
+use corelog_wire::array::Array;
+use corelog_wire::error_code::ErrorCode;
+use corelog_wire::ids::TopicId;
+
+use super::create_topics::check_config;
+use super::{Call, Outcome, Parked, ReplyTo, Wait};
+use crate::config::BrokerConfig;
+use crate::front::{Context, Shared, draw_topic_id};
+
+/// The first version in which a topic may be named by its id; two earlier ones have the field and never used it.
+const FIRST_WITH_IDS: i16 = 12;
+/// Without an authorizer everybody may do everything: read, write, create, delete, alter, describe, describe configs,
+/// alter configs. One bit per operation, by Kafka's numbers.
+const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// Create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
+const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+/// Topics that coordinators write; clients hear that they are not ordinary ones.
+const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+/// Whether a topic is one of Kafka's own.
+pub(crate) fn is_internal(name: &str) -> bool {
+    INTERNAL_TOPICS.contains(&name)
+}
+
+/// A request some of whose topics are being created.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    to: ReplyTo,
+    wanted: Wanted,
+    /// Why topics could not be created.
+    refused: BTreeMap<String, ErrorCode>,
+    with_topic_operations: bool,
+    with_cluster_operations: bool,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    All,
+    Names(Vec<String>),
+    Ids(Vec<TopicId>),
+}
+
+/// Topics that are being created because somebody asked for their metadata.
+#[derive(Debug)]
+pub(crate) struct TopicCreation {
+    pub(super) random: u64,
+    under_way: BTreeMap<String, ProposalId>,
+    names: BTreeMap<ProposalId, String>,
+}
+
+/// Answers at once, unless topics have to be created.
+pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+    let request = match call.decode::<MetadataRequest<'_>>() {
+        Ok(request) => request,
+        Err(reason) => return Outcome::Close(reason),
+    };
+    if let Err(reason) = call.check_entries(request.topics.map_or(0, |topics| topics.len())) {
+        return Outcome::Close(reason);
+    }
+    let version = call.to.version;
+    let (wanted, malformed) = match request.topics {
+        None => (Wanted::All, false),
+        Some(topics) if version == 0 && topics.is_empty() => (Wanted::All, false),
+        Some(topics) => named(version, topics),
+    };
+    let mut pending = Pending {
+        to: call.to,
+        wanted,
+        refused: BTreeMap::new(),
+        with_topic_operations: request.include_topic_authorized_operations,
+        with_cluster_operations: request.include_cluster_authorized_operations,
+        waiting: 0,
+    };
+    if malformed {
+        return pending.refuse(shared, cx);
+    }
+    let mut proposals = Vec::new();
+    if request.allow_auto_topic_creation && cx.config.auto_create_topics {
+        proposals = pending.create_missing(shared, cx);
+    }
+    if proposals.is_empty() {
+        return pending.answer(shared, cx);
+    }
+    pending.waiting = proposals.len();
+    let weight = call.body.remaining() * 2;
+    Outcome::Wait(Parked::Metadata(pending), Wait { proposals, weight, ..Wait::default() })
+}
+
+/// The topics that a request names, and whether it does so in a way that its version does not allow.
+fn named(version: i16, topics: Array<'_, MetadataRequestTopic<'_>>) -> (Wanted, bool) {
+    let has_id = |topic: MetadataRequestTopic<'_>| !topic.topic_id.is_zero();
+    let names = || {
+        let mut seen = BTreeSet::new();
+        let names = topics.iter().filter_map(|topic| topic.name).filter(|name| seen.insert(*name));
+        names.map(ToString::to_string).collect()
+    };
+    if version < FIRST_WITH_IDS && topics.iter().any(|topic| topic.name.is_none() || has_id(topic)) {
+        return (Wanted::Names(names()), true);
+    }
+    if topics.iter().any(has_id) {
+        // As in Kafka: once one topic is named by id, names are not looked at.
+        let ids: BTreeSet<TopicId> = topics.iter().filter(|topic| has_id(*topic)).map(|topic| topic.topic_id).collect();
+        return (Wanted::Ids(ids.into_iter().collect()), false);
+    }
+    (Wanted::Names(names()), false)
+}
+
+impl TopicCreation {
+    /// Nothing is being created. The seed decides about topic ids.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { random: seed, under_way: BTreeMap::new(), names: BTreeMap::new() }
+    }
+
+    /// A proposal was decided; perhaps it was one of these.
+    pub(crate) fn decided(&mut self, proposal: ProposalId) {
+        if let Some(name) = self.names.remove(&proposal) {
+            self.under_way.remove(&name);
+        }
+    }
+
+    /// Creates topics with the broker's defaults. There is one result per name.
+    fn create(
+        &mut self,
+        cx: &mut Context<'_>,
+        names: &[&str],
+    ) -> impl Iterator<Item = (String, Result<ProposalId, Rejection>)> {
+        let defaults = NewTopic { num_partitions: -1, replication_factor: -1, ..NewTopic::default() };
+        let topics: Vec<_> = names.iter().map(|name| NewTopic { name, ..defaults.clone() }).collect();
+        let config = cx.config;
+        let results = controller::create_topics(
+            cx.metadata.image(),
+            &topics,
+            &topic_defaults(config),
+            &mut || draw_topic_id(&mut self.random),
+            &|key, value| check_config(config, key, value),
+            false,
+        );
+        results.into_iter().map(|TopicResult { name, outcome }| {
+            let proposal = outcome.and_then(|created| Ok(cx.metadata.propose(&created.records)?));
+            if let Ok(proposal) = proposal {
+                self.under_way.insert(name.clone(), proposal);
+                self.names.insert(proposal, name.clone());
+            }
+            (name, proposal)
+        })
+    }
+}
+
+/// What holds for a topic that says nothing itself.
+pub(super) fn topic_defaults(config: &BrokerConfig) -> TopicDefaults {
+    TopicDefaults {
+        num_partitions: config.num_partitions,
+        replication_factor: config.default_replication_factor,
+        partitions_max: crate::limits::PARTITIONS_MAX,
+    }
+}
+
+impl Pending {
+    /// Sets about creating the topics that do not exist.
+    fn create_missing(&mut self, shared: &mut Shared, cx: &mut Context<'_>) -> Vec<ProposalId> {
+        let Wanted::Names(names) = &self.wanted else { return Vec::new() };
+        let mut proposals = Vec::new();
+        let mut missing = Vec::new();
+        for name in names {
+            match shared.creation.under_way.get(name) {
+                Some(proposal) => proposals.push(*proposal),
+                None if cx.metadata.image().topic_by_name(name).is_none() => missing.push(name.as_str()),
+                None => {}
+            }
+        }
+        if missing.is_empty() {
+            return proposals;
+        }
+        for (name, proposal) in shared.creation.create(cx, &missing) {
+            match proposal {
+                Ok(proposal) => proposals.push(proposal),
+                Err(rejection) => {
+                    self.refused.insert(name, client_error(rejection.code));
+                }
+            }
+        }
+        proposals
+    }
+
+    /// One of the creations is decided. Returns whether it was the last one.
+    pub(crate) fn decided(&mut self) -> bool {
+        self.waiting -= 1;
+        self.waiting == 0
+    }
+
+    /// Every topic of a malformed request gets the same error.
+    fn refuse(mut self, shared: &Shared, cx: &Context<'_>) -> Outcome {
+        let Wanted::Names(names) = &self.wanted else { unreachable!("only names can be malformed") };
+        self.refused = names.iter().map(|name| (name.clone(), ErrorCode::INVALID_REQUEST)).collect();
+        self.answer(shared, cx)
+    }
+
+    /// Answers from the image as it is now.
+    pub(crate) fn answer(self, shared: &Shared, cx: &Context<'_>) -> Outcome {
+        let image = cx.metadata.image();
+        let found = self.found(image);
+        let rows: Vec<Rows> = found.iter().map(|topic| Rows::of(image, topic)).collect();
+        let partitions: Vec<Vec<MetadataResponsePartition<'_>>> = rows.iter().map(Rows::responses).collect();
+        let topics: Vec<_> = found
+            .iter()
+            .zip(&partitions)
+            .map(|(topic, partitions)| MetadataResponseTopic {
+                error_code: topic.error(),
+                name: topic.name(),
+                topic_id: topic.id(),
+                is_internal: topic.name().is_some_and(is_internal),
+                partitions: partitions.into(),
+                topic_authorized_operations: match self.with_topic_operations && topic.error().is_none() {
+                    true => TOPIC_OPERATIONS,
+                    false => OPERATIONS_NOT_ASKED_FOR,
+                },
+            })
+            .collect();
+        let brokers: Vec<_> = image
+            .brokers()
+            .values()
+            .map(|broker| MetadataResponseBroker {
+                node_id: broker.id.0,
+                host: &broker.host,
+                port: i32::from(broker.port),
+                rack: cx.config.rack.as_deref().filter(|_| broker.id.0 == shared.identity.node_id),
+            })
+            .collect();
+        self.to.answer(&MetadataResponse {
+            brokers: (&brokers).into(),
+            cluster_id: Some(&shared.identity.cluster_id),
+            controller_id: shared.identity.node_id,
+            topics: (&topics).into(),
+            cluster_authorized_operations: match self.with_cluster_operations {
+                true => CLUSTER_OPERATIONS,
+                false => OPERATIONS_NOT_ASKED_FOR,
+            },
+            ..MetadataResponse::default()
+        })
+    }
+
+    fn found<'s>(&'s self, image: &'s MetadataImage) -> Vec<Found<'s>> {
+        match &self.wanted {
+            Wanted::All => image.topics().map(Found::Topic).collect(),
+            Wanted::Names(names) => names.iter().map(|name| self.found_by_name(image, name)).collect(),
+            Wanted::Ids(ids) => {
+                ids.iter().map(|id| image.topic_by_id(*id).map_or(Found::NoId(*id), Found::Topic)).collect()
+            }
+        }
+    }
+
+    fn found_by_name<'s>(&'s self, image: &'s MetadataImage, name: &'s str) -> Found<'s> {
+        if let Some(error) = self.refused.get(name) {
+            return Found::NoName(name, *error);
+        }
+        match image.topic_by_name(name) {
+            Some(topic) => Found::Topic(topic),
+            None => Found::NoName(name, why_unknown(name)),
+        }
+    }
+}
+
+/// What became of a topic that was asked for.
+enum Found<'a> {
+    Topic(&'a Arc<TopicImage>),
+    NoName(&'a str, ErrorCode),
+    NoId(TopicId),
+}
+
+impl Found<'_> {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::Topic(_) => ErrorCode::NONE,
+            Self::NoName(_, error) => *error,
+            Self::NoId(_) => ErrorCode::UNKNOWN_TOPIC_ID,
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Topic(topic) => Some(topic.name()),
+            Self::NoName(name, _) => Some(name),
+            Self::NoId(_) => None,
+        }
+    }
+
+    fn id(&self) -> TopicId {
+        match self {
+            Self::Topic(topic) => topic.id(),
+            Self::NoName(..) => TopicId::ZERO,
+            Self::NoId(id) => *id,
+        }
+    }
+}
+
+/// The partitions of one topic, with the arrays that their descriptions point into.
+struct Rows {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    error: ErrorCode,
+    index: i32,
+    leader: i32,
+    leader_epoch: i32,
+    replicas: Vec<i32>,
+    in_sync: Vec<i32>,
+    offline: Vec<i32>,
+}
+
+impl Rows {
+    fn of(image: &MetadataImage, found: &Found<'_>) -> Self {
+        let Found::Topic(topic) = found else { return Self { rows: vec![] } };
+        let row = |partition: &PartitionAssignment| {
+            let replicas: Vec<i32> = partition.replicas.iter().map(|broker| broker.0).collect();
+            let is_online = |id: &&i32| image.brokers().contains_key(&BrokerId(**id));
+            let has_leader = is_online(&&partition.leader.0);
+            Row {
+                error: if has_leader { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
+                index: partition.index.0,
+                leader: if has_leader { partition.leader.0 } else { -1 },
+                leader_epoch: partition.leader_epoch.0,
+                in_sync: replicas.iter().filter(is_online).copied().collect(),
+                offline: replicas.iter().filter(|id| !is_online(id)).copied().collect(),
+                replicas,
+            }
+        };
+        Self { rows: topic.partitions().iter().map(row).collect() }
+    }
+
+    fn responses(&self) -> Vec<MetadataResponsePartition<'_>> {
+        self.rows
+            .iter()
+            .map(|row| MetadataResponsePartition {
+                error_code: row.error,
+                partition_index: row.index,
+                leader_id: row.leader,
+                leader_epoch: row.leader_epoch,
+                replica_nodes: (&row.replicas).into(),
+                isr_nodes: (&row.in_sync).into(),
+                offline_replicas: (&row.offline).into(),
+            })
+            .collect()
+    }
+}
+
+fn why_unknown(name: &str) -> ErrorCode {
+    match topic_name::validate(name) {
+        Ok(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        Err(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+    }
+}
+
+/// What a client hears that only asked: it comes back for everything but names that never become topics.
+fn client_error(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::INVALID_TOPIC_EXCEPTION | ErrorCode::INVALID_REPLICATION_FACTOR => error,
+        ErrorCode::INVALID_REQUEST => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        _ => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    }
+}
+
+#[cfg(test)]
+mod tests;

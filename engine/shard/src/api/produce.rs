@@ -1,0 +1,413 @@
+//! Produce: record batches go from a request's frame into the log; the answer leaves when they are durable.
+//!
+//! Every partition succeeds or fails on its own. A request whose records the log has no room for waits in the middle and
+//! goes on with the next partition, so that no request is too large for the journal. Records are looked at where they lie in the frame and handed to the log
+//! as a slice of it; nothing is allocated per record. Transactions are not there yet: what belongs to one is refused.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use corelog_replication::ids::PartitionIndex;
+use corelog_replication::metadata::{BrokerImage, TopicImage};
+use corelog_wire::api::produce::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
+};
+use corelog_wire::error_code::ErrorCode;
+use corelog_wire::ids::TopicId;
+use corelog_wire::record_batch::{self, BatchRejection, Depth, ProduceRules, RecordError};
+
+use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us, metadata};
+use crate::config::TopicConfig;
+use crate::front::Context;
+use crate::limits;
+use crate::log::{AckPoint, AppendRefused, Durability};
+
+/// Kafka's admin client; it alone may write to internal topics.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+/// The first version that names topics by id (KIP-516).
+const FIRST_WITH_IDS: i16 = 13;
+/// The first version whose answer can say where leaders are (KIP-951).
+const FIRST_WITH_ENDPOINTS: i16 = 10;
+/// The offset and the times of a partition that did not get its records.
+const NONE: i64 = -1;
+
+/// A request whose records are in the log, as far as it got, and not durable yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    to: ReplyTo,
+    topics: Vec<TopicResult>,
+    /// The partitions of all topics.
+    partitions: Vec<PartitionResult>,
+}
+
+#[derive(Debug)]
+struct TopicResult {
+    name: TopicName,
+    partitions: Range<usize>,
+}
+
+/// How the answer names a topic.
+#[derive(Debug)]
+enum TopicName {
+    Known(Arc<TopicImage>),
+    Unknown { name: String, id: TopicId },
+}
+
+#[derive(Debug)]
+struct PartitionResult {
+    index: i32,
+    error: ErrorCode,
+    base_offset: i64,
+    log_append_time_ms: i64,
+    log_start_offset: i64,
+    ack: AckPoint,
+    /// Who leads the partition, where it is somebody else.
+    leader: Option<(i32, i32)>,
+    refusal: Option<Box<Refusal>>,
+}
+
+/// Why a partition did not get its records.
+#[derive(Debug)]
+struct Refusal {
+    message: String,
+    record_errors: Vec<RecordError>,
+}
+
+/// A request for whose next partition the log has no room.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pending: Pending,
+    /// Bytes that the log must have room for.
+    pub(crate) next_bytes: usize,
+}
+
+/// What holds for all partitions of a request.
+struct Terms<'a> {
+    version: i16,
+    client_id: Option<&'a str>,
+    has_transactional_id: bool,
+    acks: i16,
+}
+
+/// Appends what the request brings.
+pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+    let request = match call.decode::<ProduceRequest<'_>>() {
+        Ok(request) => request,
+        Err(reason) => return Outcome::Close(reason),
+    };
+    let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>();
+    if let Err(reason) = call.check_entries(request.topic_data.len() + count) {
+        return Outcome::Close(reason);
+    }
+    let pending = Pending {
+        to: call.to,
+        topics: Vec::with_capacity(request.topic_data.len()),
+        partitions: Vec::with_capacity(count),
+    };
+    pending.append(cx, call, &request)
+}
+
+impl Unfinished {
+    /// There may be room now. `call` is the same request again.
+    pub(crate) fn go_on(self, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+        match call.decode::<ProduceRequest<'_>>() {
+            Ok(request) => self.pending.append(cx, call, &request),
+            Err(reason) => Outcome::Close(reason),
+        }
+    }
+}
+
+/// Validates and appends the records of one partition.
+fn append(
+    cx: &mut Context<'_>,
+    terms: &Terms<'_>,
+    topic: Option<&TopicImage>,
+    index: i32,
+    records: Option<&[u8]>,
+) -> PartitionResult {
+    let result = PartitionResult::new(index);
+    let Some(topic) = topic else {
+        return result.refused(if terms.version >= FIRST_WITH_IDS {
+            ErrorCode::UNKNOWN_TOPIC_ID
+        } else {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        });
+    };
+    let Some(assignment) = topic.partition(PartitionIndex(index)) else {
+        return result.refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    };
+    let Some(id) = cx.logs.find(topic.id(), index) else {
+        let leader = (assignment.leader.0, assignment.leader_epoch.0);
+        return PartitionResult { leader: Some(leader), ..result.refused(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
+    };
+    if !matches!(terms.acks, -1..=1) {
+        let message = format!("acks is {}, not 0, 1 or -1 (all)", terms.acks);
+        return result.refused_because(ErrorCode::INVALID_REQUIRED_ACKS, message);
+    }
+    if terms.has_transactional_id {
+        return result.refused_because(ErrorCode::INVALID_TXN_STATE, "this broker has no transactions yet");
+    }
+    if metadata::is_internal(topic.name()) && terms.client_id != Some(ADMIN_CLIENT_ID) {
+        return result.refused_because(ErrorCode::INVALID_TOPIC_EXCEPTION, "clients may not write to internal topics");
+    }
+    let Some(records) = records else {
+        return result.refused_because(ErrorCode::INVALID_RECORD, "the records are null");
+    };
+    let config = &cx.logs.partition(id).config;
+    if records.len() > config.max_message_bytes {
+        let (size, max) = (records.len(), config.max_message_bytes);
+        let message = format!("the record batch has {size} bytes, max.message.bytes of the topic is {max}");
+        return result.refused_because(ErrorCode::MESSAGE_TOO_LARGE, message);
+    }
+    let rules = rules(terms.version, config, cx.now.wall_ms);
+    let (batch, validated) = match record_batch::validate(records, &rules) {
+        Ok(validated) => validated,
+        Err(rejection) => {
+            let log_start_offset = cx.logs.log_start_offset(id);
+            return PartitionResult { log_start_offset, ..result.rejected(rejection) };
+        }
+    };
+    if validated.is_transactional {
+        return result.refused_because(ErrorCode::INVALID_TXN_STATE, "this broker has no transactions yet");
+    }
+    match cx.logs.append(cx.now, id, &batch, &validated) {
+        Ok(appended) => PartitionResult {
+            base_offset: appended.base_offset,
+            log_append_time_ms: appended.log_append_time_ms,
+            log_start_offset: appended.log_start_offset,
+            ack: appended.ack,
+            ..result
+        },
+        Err(AppendRefused { error, message }) => {
+            let log_start_offset = cx.logs.log_start_offset(id);
+            PartitionResult { log_start_offset, ..result.refused_because(error, message) }
+        }
+    }
+}
+
+fn rules(produce_version: i16, config: &TopicConfig, now_ms: i64) -> ProduceRules {
+    ProduceRules {
+        produce_version,
+        depth: Depth::AllRecords,
+        keys_required: config.cleanup_policy.compact,
+        timestamp_type: config.timestamp_type(),
+        now_ms,
+        timestamp_before_max_ms: config.timestamp_before_max_ms,
+        timestamp_after_max_ms: config.timestamp_after_max_ms,
+        ..ProduceRules::default()
+    }
+}
+
+impl Pending {
+    /// Appends what is not appended yet.
+    fn append(mut self, cx: &mut Context<'_>, call: &Call<'_>, request: &ProduceRequest<'_>) -> Outcome {
+        let terms = Terms {
+            version: call.to.version,
+            client_id: call.client_id,
+            has_transactional_id: request.transactional_id.is_some(),
+            acks: request.acks,
+        };
+        let mut first = 0;
+        for (position, topic) in request.topic_data.iter().enumerate() {
+            let end = first + topic.partition_data.len();
+            if position < self.topics.len() && end <= self.partitions.len() {
+                first = end;
+                continue;
+            }
+            let image = cx.metadata.image();
+            let known = match terms.version >= FIRST_WITH_IDS {
+                true => image.topic_by_id(topic.topic_id),
+                false => image.topic_by_name(topic.name),
+            };
+            let known = known.cloned();
+            if position == self.topics.len() {
+                let name = known.clone().map_or_else(|| TopicName::unknown(&topic), TopicName::Known);
+                self.topics.push(TopicResult { name, partitions: first..end });
+            }
+            for partition in topic.partition_data.iter().skip(self.partitions.len() - first) {
+                let next_bytes = partition.records.map_or(0, <[u8]>::len);
+                if known.is_some() && !cx.logs.can_accept(next_bytes) {
+                    return Outcome::NoRoom(Unfinished { pending: self, next_bytes });
+                }
+                let result = append(cx, &terms, known.as_deref(), partition.index, partition.records);
+                self.partitions.push(result);
+            }
+            first = end;
+        }
+        self.after_append(cx, request)
+    }
+
+    /// Everything is appended: answers at once where nothing has to become durable first.
+    fn after_append(self, cx: &Context<'_>, request: &ProduceRequest<'_>) -> Outcome {
+        if request.acks == 0 {
+            // Nobody listens to an answer: a closed connection is how a client learns of an error (as in Kafka).
+            return match self.partitions.iter().find(|partition| !partition.error.is_none()) {
+                Some(first) => Outcome::Close(format!("{} for a produce request with acks=0", first.error)),
+                None => Outcome::Silent,
+            };
+        }
+        let ack = self.partitions.iter().fold(AckPoint::NOW, |ack, partition| join(ack, partition.ack));
+        if cx.logs.reached(ack) {
+            return self.answer(cx);
+        }
+        let wait_ms = i64::from(request.timeout_ms).max(limits::PRODUCE_WAIT_MS_MIN as i64);
+        let weight = core::mem::size_of::<PartitionResult>() * self.partitions.len();
+        let wait = Wait {
+            // Kafka's leader does not let a client wait for itself, only for followers.
+            deadline_us: (request.acks == -1).then(|| deadline_us(cx.now.monotonic_us, wait_ms)),
+            ack: Some(ack),
+            weight,
+            ..Wait::default()
+        };
+        Outcome::Wait(Parked::Produce(self), wait)
+    }
+
+    /// Everything is durable.
+    pub(crate) fn acknowledged(self, cx: &Context<'_>) -> Outcome {
+        self.answer(cx)
+    }
+
+    /// The client waits no longer: what is not durable now counts as timed out. It is in the log nevertheless.
+    pub(crate) fn expired(mut self, cx: &Context<'_>) -> Outcome {
+        for partition in &mut self.partitions {
+            if partition.error.is_none() && !cx.logs.reached(partition.ack) {
+                let index = partition.index;
+                let timed_out = PartitionResult::new(index).refused(ErrorCode::REQUEST_TIMED_OUT);
+                *partition = PartitionResult { base_offset: partition.base_offset, ..timed_out };
+            }
+        }
+        self.answer(cx)
+    }
+
+    fn answer(self, cx: &Context<'_>) -> Outcome {
+        let record_errors: Vec<Vec<BatchIndexAndErrorMessage<'_>>> =
+            self.partitions.iter().map(PartitionResult::record_errors).collect();
+        let version = self.to.version;
+        let rows = self.partitions.iter().zip(&record_errors);
+        let partitions: Vec<_> = rows.map(|(partition, errors)| partition.response(version, errors)).collect();
+        let responses: Vec<_> = self
+            .topics
+            .iter()
+            .map(|topic| {
+                let (name, topic_id) = topic.name.get();
+                let partition_responses = partitions[topic.partitions.clone()].into();
+                TopicProduceResponse { name, topic_id, partition_responses }
+            })
+            .collect();
+        let endpoints = self.endpoints(cx);
+        self.to.answer(&ProduceResponse {
+            responses: (&responses).into(),
+            node_endpoints: (&endpoints).into(),
+            ..ProduceResponse::default()
+        })
+    }
+
+    /// Where the leaders are that the answer names (KIP-951).
+    fn endpoints<'c>(&self, cx: &'c Context<'_>) -> Vec<NodeEndpoint<'c>> {
+        let named =
+            |id| self.partitions.iter().any(|partition| partition.leader.is_some_and(|(leader, _)| leader == id));
+        if self.to.version < FIRST_WITH_ENDPOINTS || self.partitions.iter().all(|partition| partition.leader.is_none())
+        {
+            return Vec::new();
+        }
+        let brokers = cx.metadata.image().brokers().values().filter(|broker| named(broker.id.0));
+        let endpoint = |broker: &'c BrokerImage| NodeEndpoint {
+            node_id: broker.id.0,
+            host: &broker.host,
+            port: i32::from(broker.port),
+            rack: None,
+        };
+        brokers.map(endpoint).collect()
+    }
+}
+
+impl TopicName {
+    fn unknown(topic: &TopicProduceData<'_>) -> Self {
+        Self::Unknown { name: topic.name.to_string(), id: topic.topic_id }
+    }
+
+    fn get(&self) -> (&str, TopicId) {
+        match self {
+            Self::Known(topic) => (topic.name(), topic.id()),
+            Self::Unknown { name, id } => (name, *id),
+        }
+    }
+}
+
+impl PartitionResult {
+    fn new(index: i32) -> Self {
+        Self {
+            index,
+            error: ErrorCode::NONE,
+            base_offset: NONE,
+            log_append_time_ms: NONE,
+            log_start_offset: NONE,
+            ack: AckPoint::NOW,
+            leader: None,
+            refusal: None,
+        }
+    }
+
+    fn refused(self, error: ErrorCode) -> Self {
+        Self { error, ..self }
+    }
+
+    #[cold]
+    fn refused_because(self, error: ErrorCode, message: impl Into<String>) -> Self {
+        let refusal = Refusal { message: message.into(), record_errors: Vec::new() };
+        Self { error, refusal: Some(Box::new(refusal)), ..self }
+    }
+
+    #[cold]
+    fn rejected(self, rejection: BatchRejection) -> Self {
+        let BatchRejection { code, message, record_errors } = rejection;
+        Self { error: code, refusal: Some(Box::new(Refusal { message, record_errors })), ..self }
+    }
+
+    fn record_errors(&self) -> Vec<BatchIndexAndErrorMessage<'_>> {
+        let errors = self.refusal.as_ref().map_or(&[][..], |refusal| &refusal.record_errors);
+        errors
+            .iter()
+            .map(|error| BatchIndexAndErrorMessage {
+                batch_index: error.index,
+                batch_index_error_message: Some(&error.message),
+            })
+            .collect()
+    }
+
+    fn response<'r>(
+        &'r self,
+        version: i16,
+        record_errors: &'r [BatchIndexAndErrorMessage<'r>],
+    ) -> PartitionProduceResponse<'r> {
+        let leader = self.leader.map(|(leader_id, leader_epoch)| LeaderIdAndEpoch { leader_id, leader_epoch });
+        PartitionProduceResponse {
+            index: self.index,
+            error_code: self.error,
+            base_offset: self.base_offset,
+            log_append_time_ms: self.log_append_time_ms,
+            log_start_offset: self.log_start_offset,
+            record_errors: record_errors.into(),
+            error_message: self.refusal.as_ref().map(|refusal| refusal.message.as_str()),
+            current_leader: leader.filter(|_| version >= FIRST_WITH_ENDPOINTS).unwrap_or_default(),
+        }
+    }
+}
+
+/// Reached when both are, or later.
+fn join(a: AckPoint, b: AckPoint) -> AckPoint {
+    match (a.level, b.level) {
+        (Durability::Memory, _) => b,
+        (_, Durability::Memory) => a,
+        (Durability::Write, Durability::Write) => AckPoint { sequence: a.sequence.max(b.sequence), level: a.level },
+        _ => AckPoint { sequence: a.sequence.max(b.sequence), level: Durability::Fsync },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,358 @@
+//! One client connection as the front sees it: requests in, answers out in the order of the requests.
+//!
+//! Invariants:
+//! - Answers leave in request order, whatever order they become ready in.
+//! - What a connection can make the broker hold is bounded: requests without an answer, bytes of requests and answers
+//!   that wait, and requests that are not taken up yet. Input is paused before a bound is reached and resumed well below
+//!   it; nothing is refused and nothing grows.
+//! - A request that is not taken up yet keeps its frame and costs nothing else.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::io::ConnectionId;
+use crate::limits;
+
+/// The capacity that an empty backlog may keep.
+const BACKLOG_KEPT: usize = 16;
+
+/// A request of a connection that is still open. Ordered by connection, then by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RequestId {
+    /// Where it came from.
+    pub(crate) connection: ConnectionId,
+    /// Its number on that connection, counted from 0 without holes.
+    pub(crate) number: u64,
+}
+
+/// The state of a connection between its requests and their answers.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    peer: SocketAddr,
+    last_active_us: u64,
+    /// The number of the request that the first slot belongs to.
+    first: u64,
+    /// One slot per request that was taken up and whose answer has not left, in order.
+    slots: VecDeque<Slot>,
+    /// Bytes of requests that wait for an answer and of answers that wait for their turn.
+    held_bytes: usize,
+    /// Frames that were not taken up yet, in order.
+    backlog: VecDeque<Bytes>,
+    backlog_bytes: usize,
+    paused: bool,
+    /// Whether it stands in one of the front's queues.
+    queued: bool,
+    /// Whether a request that was taken up holds up those behind it.
+    blocked: bool,
+    closing: bool,
+}
+
+/// Where a request that was taken up stands.
+#[derive(Debug)]
+enum Slot {
+    /// It waits for something; so many bytes count for it.
+    Waiting { weight: usize },
+    /// Its answer is ready; no segments for a request that gets none.
+    Ready { segments: Vec<Bytes>, weight: usize },
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub(crate) fn new(peer: SocketAddr, now_us: u64) -> Self {
+        Self {
+            peer,
+            last_active_us: now_us,
+            first: 0,
+            slots: VecDeque::new(),
+            held_bytes: 0,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            paused: false,
+            queued: false,
+            blocked: false,
+            closing: false,
+        }
+    }
+
+    /// The client's address, for logs.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// When something last arrived or left, in microseconds of the monotonic clock.
+    pub(crate) fn last_active_us(&self) -> u64 {
+        self.last_active_us
+    }
+
+    /// Something arrived or left.
+    pub(crate) fn touch(&mut self, now_us: u64) {
+        self.last_active_us = now_us;
+    }
+
+    /// Whether no request is in any state on this connection.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.slots.is_empty() && self.backlog.is_empty()
+    }
+
+    /// Whether the connection is being closed: frames that still arrive are dropped.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Forgets its requests; no further one will be taken up.
+    pub(crate) fn start_closing(&mut self) {
+        self.closing = true;
+        self.drop_backlog();
+        self.slots = VecDeque::new();
+        self.held_bytes = 0;
+    }
+
+    /// Drops what has not been taken up.
+    pub(crate) fn drop_backlog(&mut self) {
+        self.backlog = VecDeque::new();
+        self.backlog_bytes = 0;
+    }
+
+    /// While a request that was taken up is not finished, no other one is taken up.
+    pub(crate) fn block(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
+    /// Marks it as standing in a queue. False if it stands in one already.
+    pub(crate) fn enqueue(&mut self) -> bool {
+        !core::mem::replace(&mut self.queued, true)
+    }
+
+    /// Whether it stands in a queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// It left the queue.
+    pub(crate) fn dequeue(&mut self) {
+        self.queued = false;
+    }
+
+    /// Keeps a frame for later. False when the host has sent far more than a paused connection may: it is to be closed.
+    pub(crate) fn keep(&mut self, frame: Bytes) -> bool {
+        self.backlog_bytes += frame.len();
+        self.backlog.push_back(frame);
+        self.backlog.len() <= limits::BACKLOG_FRAMES_MAX
+    }
+
+    /// The next frame to take up, if it may be taken up now.
+    pub(crate) fn next_frame(&self) -> Option<&Bytes> {
+        if self.is_full() { None } else { self.backlog.front() }
+    }
+
+    /// Takes that frame out of the backlog.
+    pub(crate) fn take_frame(&mut self) -> Option<Bytes> {
+        let frame = self.backlog.pop_front()?;
+        self.backlog_bytes -= frame.len();
+        if self.backlog.is_empty() && self.backlog.capacity() > BACKLOG_KEPT {
+            // Ten thousand pipelined requests are rare; their queue is not kept.
+            self.backlog = VecDeque::new();
+        }
+        Some(frame)
+    }
+
+    /// Whether frames wait to be taken up.
+    pub(crate) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Takes up a request: its answer has a place in the order now.
+    pub(crate) fn begin(&mut self) -> u64 {
+        let number = self.first + self.slots.len() as u64;
+        self.slots.push_back(Slot::Waiting { weight: 0 });
+        number
+    }
+
+    /// The request waits, and holds about so many bytes.
+    pub(crate) fn set_weight(&mut self, number: u64, new: usize) {
+        let Slot::Waiting { weight } = self.slot(number) else { panic!("an answered request waits for nothing") };
+        let old = core::mem::replace(weight, new);
+        self.held_bytes = self.held_bytes - old + new;
+    }
+
+    /// Whether the request is the oldest one without an answer, so that its answer would leave at once.
+    pub(crate) fn is_next(&self, number: u64) -> bool {
+        number == self.first
+    }
+
+    /// The oldest request without an answer.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        (!self.slots.is_empty()).then_some(self.first)
+    }
+
+    /// The answer of a request is ready.
+    pub(crate) fn answer(&mut self, number: u64, segments: Vec<Bytes>) {
+        let ready = segments.iter().map(Bytes::len).sum();
+        let before = core::mem::replace(self.slot(number), Slot::Ready { segments, weight: ready });
+        let Slot::Waiting { weight } = before else { panic!("a request is answered once") };
+        self.held_bytes = self.held_bytes - weight + ready;
+    }
+
+    /// The next answer that may leave: `Some` with no segments for a request that gets none.
+    pub(crate) fn take_answer(&mut self) -> Option<Vec<Bytes>> {
+        if !matches!(self.slots.front(), Some(Slot::Ready { .. })) {
+            return None;
+        }
+        let Some(Slot::Ready { segments, weight }) = self.slots.pop_front() else { unreachable!("it is ready") };
+        self.first += 1;
+        self.held_bytes -= weight;
+        Some(segments)
+    }
+
+    /// What to tell the host about this connection's input, if that changed: `Some(true)` to pause it.
+    pub(crate) fn change_of_input(&mut self) -> Option<bool> {
+        if self.closing {
+            return None;
+        }
+        let low_enough = if self.paused { self.is_well_below() } else { !self.is_full() };
+        let pause = self.has_backlog() || !low_enough;
+        (pause != self.paused).then(|| {
+            self.paused = pause;
+            pause
+        })
+    }
+
+    fn slot(&mut self, number: u64) -> &mut Slot {
+        let position = number.checked_sub(self.first).expect("a request is answered once") as usize;
+        self.slots.get_mut(position).expect("the request was taken up")
+    }
+
+    /// No further request may be taken up.
+    fn is_full(&self) -> bool {
+        self.blocked
+            || self.slots.len() >= limits::PIPELINED_REQUESTS_MAX
+            || self.held_bytes >= limits::PIPELINED_BYTES_MAX
+    }
+
+    fn is_well_below(&self) -> bool {
+        !self.blocked
+            && self.slots.len() <= limits::PIPELINED_REQUESTS_MAX / 2
+            && self.held_bytes <= limits::PIPELINED_BYTES_MAX / 2
+    }
+
+    /// Bytes that the connection holds, for tests of the bounds.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize, usize) {
+        (self.slots.len(), self.held_bytes, self.backlog_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use core::net::{Ipv4Addr, SocketAddr};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn connection() -> Connection {
+        Connection::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0)
+    }
+
+    #[test]
+    fn answers_wait_for_their_turn() {
+        let mut connection = connection();
+        let (first, second, third) = (connection.begin(), connection.begin(), connection.begin());
+        assert_eq!((first, second, third), (0, 1, 2));
+        connection.answer(third, vec![Bytes::from_static(b"third")]);
+        assert_eq!(connection.take_answer(), None);
+        connection.answer(first, vec![Bytes::from_static(b"first")]);
+        assert_eq!(connection.take_answer(), Some(vec![Bytes::from_static(b"first")]));
+        assert_eq!(connection.take_answer(), None);
+        connection.answer(second, vec![]);
+        assert_eq!(connection.take_answer(), Some(vec![]));
+        assert_eq!(connection.take_answer(), Some(vec![Bytes::from_static(b"third")]));
+        assert_eq!(connection.take_answer(), None);
+        assert!(connection.is_idle());
+        assert_eq!(connection.held(), (0, 0, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "answered once")]
+    fn a_second_answer_is_a_bug() {
+        let mut connection = connection();
+        let number = connection.begin();
+        connection.begin();
+        connection.answer(number, vec![]);
+        connection.answer(number, vec![]);
+    }
+
+    #[test]
+    fn input_pauses_at_the_bound_and_resumes_at_half() {
+        let mut connection = connection();
+        for number in 0..limits::PIPELINED_REQUESTS_MAX {
+            assert_eq!(connection.change_of_input(), None, "at {number}");
+            connection.begin();
+        }
+        assert_eq!(connection.change_of_input(), Some(true));
+        assert_eq!(connection.change_of_input(), None);
+        for number in 0..limits::PIPELINED_REQUESTS_MAX / 2 {
+            assert_eq!(connection.change_of_input(), None, "at {number}");
+            connection.answer(number as u64, vec![]);
+            connection.take_answer();
+        }
+        assert_eq!(connection.change_of_input(), Some(false));
+    }
+
+    #[test]
+    fn held_bytes_pause_too() {
+        let mut connection = connection();
+        connection.begin();
+        let second = connection.begin();
+        connection.answer(second, vec![Bytes::from(vec![0; limits::PIPELINED_BYTES_MAX])]);
+        assert_eq!(connection.change_of_input(), Some(true));
+        connection.keep(Bytes::from_static(b"later"));
+        assert_eq!(connection.next_frame(), None);
+        connection.answer(0, vec![]);
+        while connection.take_answer().is_some() {}
+        assert_eq!(connection.change_of_input(), None, "the backlog comes first");
+        assert_eq!(connection.take_frame(), Some(Bytes::from_static(b"later")));
+        assert_eq!(connection.change_of_input(), Some(false));
+    }
+
+    #[test]
+    fn a_flood_is_noticed() {
+        let mut connection = connection();
+        for _ in 0..limits::BACKLOG_FRAMES_MAX {
+            assert!(connection.keep(Bytes::from_static(b"x")));
+        }
+        assert!(!connection.keep(Bytes::from_static(b"x")));
+        connection.start_closing();
+        assert_eq!(connection.held(), (0, 0, 0));
+    }
+
+    proptest! {
+        /// Whatever order the answers become ready in, they leave in the order of the requests, none twice, none lost.
+        #[test]
+        fn order_is_kept(order in Just((0_u64..40).collect::<Vec<_>>()).prop_shuffle(), early in 0_usize..40) {
+            let mut connection = connection();
+            let mut left = vec![];
+            for number in 0..40 {
+                prop_assert_eq!(connection.begin(), number);
+            }
+            for (position, number) in order.iter().enumerate() {
+                connection.answer(*number, vec![Bytes::from(number.to_be_bytes().to_vec())]);
+                if position % (early + 1) == 0 {
+                    while let Some(answer) = connection.take_answer() {
+                        left.push(answer[0].clone());
+                    }
+                }
+            }
+            while let Some(answer) = connection.take_answer() {
+                left.push(answer[0].clone());
+            }
+            let expected: Vec<_> = (0..40_u64).map(|number| Bytes::from(number.to_be_bytes().to_vec())).collect();
+            prop_assert_eq!(left, expected);
+            prop_assert_eq!(connection.held(), (0, 0, 0));
+        }
+    }
+}

@@ -1,0 +1,611 @@
+//! Everything between a request frame and the log: connections, the order of answers, and who waits for what.
+//!
+//! Routes only: a frame to its handler, an event to the requests that wait for it, an answer to its connection. The
+//! order of answers is in [`crate::connection`], waiting in [`crate::purgatory`], each API in its file under
+//! [`crate::api`].
+//!
+//! Invariants:
+//! - A request is taken up in the order of its connection, answered once, and forgotten when its connection closes.
+//! - Produce requests are taken up only while the log has room, those that wait for it in the order of their arrival;
+//!   nobody else waits for room.
+//! - A fetch reads records when its answer is the next to leave its connection, and only while the memory for reads
+//!   lasts. What cannot be sent yet is not read yet.
+//! - One call does a bounded amount of work; what is left over makes [`Front::next_deadline_us`] the present.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+use corelog_replication::controller::Rejection;
+use corelog_replication::quorum::ProposalId;
+use corelog_wire::api_key::ApiKey;
+use corelog_wire::ids::TopicId;
+
+use crate::api::init_producer_id::ProducerIds;
+use crate::api::metadata::TopicCreation;
+use crate::api::produce::Unfinished;
+use crate::api::{self, Call, Outcome, Parked, Wait};
+use crate::config::BrokerConfig;
+use crate::connection::{Connection, RequestId};
+use crate::fetch_session::FetchSessions;
+use crate::io::{Action, ConnectionId, LogLevel, Now};
+use crate::limits;
+use crate::log::{Logs, Progress};
+use crate::metadata::Metadata;
+use crate::purgatory::{AwaitedRead, Purgatory};
+
+/// What the front works with, lent to it for one call.
+pub struct Context<'a> {
+    /// The time of the event.
+    pub now: Now,
+    /// The partitions of this shard.
+    pub logs: &'a mut Logs,
+    /// The cluster's metadata.
+    pub metadata: &'a mut Metadata,
+    /// The broker's configuration.
+    pub config: &'a BrokerConfig,
+    /// What the host has to do.
+    pub actions: &'a mut Vec<Action>,
+}
+
+impl Context<'_> {
+    fn log(&mut self, level: LogLevel, message: String) {
+        self.actions.push(Action::Log { level, message });
+    }
+}
+
+/// Who this broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's id, as clients see it.
+    pub cluster_id: String,
+    /// This node's id.
+    pub node_id: i32,
+}
+
+/// What handlers share and keep from one request to the next.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) identity: Identity,
+    pub(crate) sessions: FetchSessions,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) creation: TopicCreation,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Front {
+    shared: Shared,
+    connections: BTreeMap<ConnectionId, Connection>,
+    purgatory: Purgatory<Parked>,
+    /// When to look whether a connection has been idle for too long. One entry per connection, moved when it is due.
+    idle_checks: BTreeSet<(u64, ConnectionId)>,
+    /// Connections whose backlog may go on.
+    ready: VecDeque<ConnectionId>,
+    /// Connections whose next request is a produce request that the log has no room for.
+    wait_for_room: VecDeque<ConnectionId>,
+    /// Of these, the requests that have been taken up already, with their frames.
+    unfinished: BTreeMap<ConnectionId, (RequestId, Unfinished, Bytes)>,
+    /// Fetches whose turn it is, but for which there is no memory.
+    wait_for_memory: VecDeque<RequestId>,
+    /// Bytes that fetches have asked the disk for and that did not leave yet.
+    read_bytes: usize,
+    is_stopping: bool,
+}
+
+impl Front {
+    /// A front without connections. The seed decides about session ids and topic ids.
+    pub fn new(config: &BrokerConfig, seed: u64, identity: Identity) -> Self {
+        Self {
+            shared: Shared {
+                identity,
+                sessions: FetchSessions::new(config.fetch_sessions_max, seed),
+                producer_ids: ProducerIds::default(),
+                creation: TopicCreation::new(seed),
+            },
+            connections: BTreeMap::new(),
+            purgatory: Purgatory::new(),
+            idle_checks: BTreeSet::new(),
+            ready: VecDeque::new(),
+            wait_for_room: VecDeque::new(),
+            unfinished: BTreeMap::new(),
+            wait_for_memory: VecDeque::new(),
+            read_bytes: 0,
+            is_stopping: false,
+        }
+    }
+
+    /// A client connected.
+    pub fn connection_opened(&mut self, cx: &mut Context<'_>, id: ConnectionId, peer: SocketAddr) {
+        let now_us = cx.now.monotonic_us;
+        let before = self.connections.insert(id, Connection::new(peer, now_us));
+        assert!(before.is_none(), "the host uses a connection's id once");
+        if let Some(idle_us) = idle_us(cx.config) {
+            self.idle_checks.insert((now_us.saturating_add(idle_us), id));
+        }
+        if self.is_stopping {
+            self.close(cx, id);
+        }
+    }
+
+    /// A connection is gone, with everything it asked for.
+    pub fn connection_closed(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        self.forget_requests(id);
+        let Some(connection) = self.connections.remove(&id) else { return };
+        if connection.is_queued() {
+            self.ready.retain(|queued| *queued != id);
+            self.wait_for_room.retain(|queued| *queued != id);
+        }
+        self.serve_who_waits_for_memory(cx);
+    }
+
+    /// A whole request frame arrived.
+    pub fn frame(&mut self, cx: &mut Context<'_>, id: ConnectionId, frame: Bytes) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.is_closing()) else {
+            return;
+        };
+        if self.is_stopping {
+            return;
+        }
+        connection.touch(cx.now.monotonic_us);
+        let has_backlog = connection.has_backlog();
+        if !connection.keep(frame) {
+            let message = format!("{} sent {} requests after the pause", connection.peer(), limits::BACKLOG_FRAMES_MAX);
+            cx.log(LogLevel::Warn, message);
+            self.close(cx, id);
+            return;
+        }
+        if !has_backlog && self.take_up(cx, id) {
+            self.flush(cx, id);
+        } else {
+            self.update_input(cx, id);
+        }
+    }
+
+    /// Commits, reads and lookups came to an end, partitions have records or are gone.
+    pub fn progress(&mut self, cx: &mut Context<'_>, progress: &Progress) {
+        if progress.acks {
+            while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
+                if let Some(Parked::Produce(pending)) = self.purgatory.take(id) {
+                    self.settle_and_flush(cx, id, pending.acknowledged(cx));
+                }
+            }
+        }
+        for partition in &progress.advanced {
+            let watchers: Vec<_> = self.purgatory.watchers(*partition).collect();
+            for (id, index) in watchers {
+                let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else { continue };
+                if pending.advanced(cx.logs, index) {
+                    self.fetch_is_due(cx, id);
+                }
+            }
+        }
+        for partition in &progress.gone {
+            let watchers: Vec<_> = self.purgatory.watchers(*partition).collect();
+            for (id, _) in watchers {
+                self.fetch_is_due(cx, id);
+            }
+        }
+        for (read, result) in &progress.reads {
+            let Some(AwaitedRead { id, index, bytes }) = self.purgatory.read_ended(*read) else { continue };
+            let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else {
+                // Nobody waits for it any more; until now it took memory.
+                self.read_bytes -= bytes;
+                continue;
+            };
+            if pending.read_ended(index, bytes, result) {
+                let outcome = self.finish_fetch(cx, id);
+                self.settle_and_flush(cx, id, outcome);
+            }
+        }
+        for (read, result) in &progress.lookups {
+            let Some(AwaitedRead { id, index, .. }) = self.purgatory.read_ended(*read) else { continue };
+            let Some(Parked::ListOffsets(pending)) = self.purgatory.get_mut(id) else { continue };
+            if pending.lookup_ended(index, result) {
+                let Some(Parked::ListOffsets(pending)) = self.purgatory.take(id) else { unreachable!("it was there") };
+                self.settle_and_flush(cx, id, pending.answer());
+            }
+        }
+        self.serve_who_waits_for_memory(cx);
+    }
+
+    /// A change of the metadata is decided, and this shard has applied it, or it was refused.
+    pub fn proposal_applied(&mut self, cx: &mut Context<'_>, proposal: ProposalId, outcome: Result<(), Rejection>) {
+        self.shared.creation.decided(proposal);
+        self.shared.producer_ids.decided(proposal, &outcome);
+        for id in self.purgatory.proposal_decided(proposal) {
+            let Some(parked) = self.purgatory.get_mut(id) else { continue };
+            let done = match parked {
+                Parked::Metadata(pending) => pending.decided(),
+                Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::InitProducerId(_) => true,
+                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("it asks for no change"),
+            };
+            if done {
+                let parked = self.purgatory.take(id).expect("it was there");
+                let outcome = match parked {
+                    Parked::Metadata(pending) => pending.answer(&self.shared, cx),
+                    Parked::CreateTopics(pending) => pending.answer(cx),
+                    Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
+                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("as above"),
+                };
+                self.settle_and_flush(cx, id, outcome);
+            }
+        }
+    }
+
+    /// Deadlines may have passed, and work may be left over from before.
+    pub fn expire(&mut self, cx: &mut Context<'_>) {
+        while let Some(id) = self.purgatory.next_expired(cx.now.monotonic_us) {
+            if matches!(self.purgatory.get_mut(id), Some(Parked::Fetch(_))) {
+                self.fetch_is_due(cx, id);
+                continue;
+            }
+            let outcome = match self.purgatory.take(id) {
+                Some(Parked::Produce(pending)) => pending.expired(cx),
+                Some(Parked::CreateTopics(pending)) => pending.expired(cx),
+                Some(other) => unreachable!("{other:?} has no deadline"),
+                None => continue,
+            };
+            self.settle_and_flush(cx, id, outcome);
+        }
+        self.close_idle(cx);
+    }
+
+    /// When [`Self::expire`] and [`Self::end_of_turn`] are to be called at the latest, on the monotonic clock. 0 if
+    /// there is work left over.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        if !self.ready.is_empty() {
+            return Some(0);
+        }
+        let idle = self.idle_checks.first().map(|(at_us, _)| *at_us);
+        [self.purgatory.next_deadline_us(), idle].into_iter().flatten().min()
+    }
+
+    /// All events of a turn are in: requests that had to wait for room or for their turn are taken up.
+    pub fn end_of_turn(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..limits::REQUESTS_PER_TURN_MAX {
+            // One request of each connection in turn.
+            let Some(id) = self.next_with_room(cx).or_else(|| self.next_ready()) else { break };
+            if self.unfinished.contains_key(&id) {
+                self.go_on(cx, id);
+                self.flush(cx, id);
+            } else if self.take_up(cx, id) {
+                self.flush(cx, id);
+            } else {
+                self.update_input(cx, id);
+            }
+        }
+        self.serve_who_waits_for_memory(cx);
+    }
+
+    /// Stops: long polls are answered with what there is, what is in flight is answered when it is done, nothing new is
+    /// taken up. Connections are closed once they have their answers.
+    pub fn stop(&mut self, cx: &mut Context<'_>) {
+        self.is_stopping = true;
+        for id in self.purgatory.ids() {
+            if matches!(self.purgatory.get_mut(id), Some(Parked::Fetch(_))) {
+                self.fetch_is_due(cx, id);
+            }
+        }
+        let ids: Vec<_> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.connections.get_mut(&id).expect("it was listed").drop_backlog();
+            self.flush(cx, id);
+        }
+    }
+
+    /// Whether no request is under way.
+    pub fn is_idle(&self) -> bool {
+        self.purgatory.is_empty() && self.unfinished.is_empty()
+    }
+
+    /// Takes up the next frame of a connection's backlog, if it may be. False if it may not, or if there is none.
+    fn take_up(&mut self, cx: &mut Context<'_>, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let Some(frame) = connection.next_frame() else { return false };
+        if is_produce(frame) {
+            // In the order of arrival: who comes while others wait for room waits behind them.
+            let is_next = self.wait_for_room.front().is_none_or(|first| *first == id);
+            if !is_next || !cx.logs.can_accept(0) {
+                if connection.enqueue() {
+                    self.wait_for_room.push_back(id);
+                }
+                return false;
+            }
+            if self.wait_for_room.front() == Some(&id) {
+                self.wait_for_room.pop_front();
+                connection.dequeue();
+            }
+        }
+        let frame = connection.take_frame().expect("it was there");
+        let number = connection.begin();
+        self.handle(cx, RequestId { connection: id, number }, &frame);
+        true
+    }
+
+    /// Goes on with the request at the head of those that wait for room.
+    fn go_on(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let (request, unfinished, frame) = self.unfinished.remove(&id).expect("the caller has seen it");
+        let connection = self.connections.get_mut(&id).expect("unfinished requests go with their connection");
+        assert_eq!(self.wait_for_room.pop_front(), Some(id), "it was its turn");
+        connection.dequeue();
+        connection.block(false);
+        let call = Call::decode_header(&frame).expect("it was decoded before");
+        let outcome = unfinished.go_on(cx, &call);
+        self.settle(cx, request, &frame, outcome);
+    }
+
+    /// Calls the handler of a request.
+    fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes) {
+        let call = match Call::decode_header(frame) {
+            Ok(call) => call,
+            Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
+        };
+        let shared = &mut self.shared;
+        let outcome = match call.to.api {
+            ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, &call),
+            ApiKey::Produce => api::produce::handle(cx, &call),
+            ApiKey::Fetch => api::fetch::handle(shared, cx, &call),
+            ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
+            ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
+            ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
+            ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+        };
+        self.settle(cx, id, frame, outcome);
+    }
+
+    /// Does what a handler decided, but for sending: that is [`Self::flush`]'s.
+    fn settle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes, outcome: Outcome) {
+        let Some(connection) = self.connections.get_mut(&id.connection).filter(|connection| !connection.is_closing())
+        else {
+            return;
+        };
+        match outcome {
+            Outcome::Answer(segments) => connection.answer(id.number, segments),
+            Outcome::Silent => connection.answer(id.number, Vec::new()),
+            Outcome::Close(reason) => {
+                let message = format!("closing the connection from {}: {reason}", connection.peer());
+                cx.log(LogLevel::Info, message);
+                self.close(cx, id.connection);
+            }
+            Outcome::Wait(mut parked, wait) => {
+                connection.set_weight(id.number, wait.weight);
+                if let Parked::Fetch(pending) = &mut parked
+                    && !connection.is_next(id.number)
+                {
+                    pending.outdate();
+                }
+                self.park(id, parked, wait);
+            }
+            Outcome::NoRoom(unfinished) => {
+                connection.set_weight(id.number, frame.len());
+                connection.block(true);
+                assert!(connection.enqueue(), "a request that was taken up stands in no queue");
+                self.wait_for_room.push_front(id.connection);
+                self.unfinished.insert(id.connection, (id, unfinished, frame.clone()));
+            }
+        }
+    }
+
+    fn settle_and_flush(&mut self, cx: &mut Context<'_>, id: RequestId, outcome: Outcome) {
+        self.settle(cx, id, &Bytes::new(), outcome);
+        self.flush(cx, id.connection);
+    }
+
+    fn park(&mut self, id: RequestId, parked: Parked, wait: Wait) {
+        self.purgatory.park(id, parked, wait.deadline_us);
+        if let Some(ack) = wait.ack {
+            self.purgatory.wait_for_ack(id, ack);
+        }
+        for (partition, index) in wait.partitions {
+            self.purgatory.watch(id, partition, index);
+        }
+        for (read, index) in wait.lookups {
+            self.purgatory.wait_for_read(read, AwaitedRead { id, index, bytes: 0 });
+        }
+        for proposal in wait.proposals {
+            self.purgatory.wait_for_proposal(id, proposal);
+        }
+    }
+
+    /// A fetch has waited long enough. It reads as soon as it is its turn.
+    fn fetch_is_due(&mut self, cx: &mut Context<'_>, id: RequestId) {
+        self.purgatory.settle(id);
+        let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else { return };
+        pending.set_due();
+        if self.connections.get(&id.connection).is_some_and(|connection| connection.is_next(id.number)) {
+            self.flush(cx, id.connection);
+        }
+    }
+
+    /// Reads the records of a fetch, if the request is one that is due and there is memory. Gives its answer if
+    /// everything was at hand.
+    fn read(&mut self, cx: &mut Context<'_>, id: RequestId) -> Option<Outcome> {
+        let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else { return None };
+        if !pending.is_due() {
+            return None;
+        }
+        if self.read_bytes >= usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX) {
+            pending.outdate();
+            if !self.wait_for_memory.contains(&id) {
+                self.wait_for_memory.push_back(id);
+            }
+            return None;
+        }
+        let reads = pending.read(cx);
+        if reads.is_empty() {
+            return Some(self.finish_fetch(cx, id));
+        }
+        for (read, index, bytes) in reads {
+            self.read_bytes += bytes;
+            self.purgatory.wait_for_read(read, AwaitedRead { id, index, bytes });
+        }
+        None
+    }
+
+    /// The answer of a fetch that has read everything.
+    fn finish_fetch(&mut self, cx: &mut Context<'_>, id: RequestId) -> Outcome {
+        let Some(Parked::Fetch(pending)) = self.purgatory.take(id) else { unreachable!("it has just read") };
+        self.read_bytes -= pending.held_bytes();
+        pending.answer(&mut self.shared, cx)
+    }
+
+    fn serve_who_waits_for_memory(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..self.wait_for_memory.len() {
+            let Some(id) = self.wait_for_memory.pop_front() else { break };
+            let others = self.wait_for_memory.len();
+            self.flush(cx, id.connection);
+            if self.wait_for_memory.len() > others {
+                self.wait_for_memory.rotate_right(1);
+                break;
+            }
+        }
+    }
+
+    /// The first connection whose produce request the log has room for now.
+    fn next_with_room(&mut self, cx: &Context<'_>) -> Option<ConnectionId> {
+        while let Some(id) = self.wait_for_room.front().copied() {
+            if let Some((_, unfinished, _)) = self.unfinished.get(&id) {
+                return cx.logs.can_accept(unfinished.next_bytes).then_some(id);
+            }
+            match self.connections.get_mut(&id) {
+                Some(connection) if connection.next_frame().is_some() => return cx.logs.can_accept(0).then_some(id),
+                Some(connection) => connection.dequeue(),
+                None => {}
+            }
+            self.wait_for_room.pop_front();
+        }
+        None
+    }
+
+    /// The first connection whose backlog may go on.
+    fn next_ready(&mut self) -> Option<ConnectionId> {
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.dequeue();
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Sends the answers whose turn it is, reads for a fetch whose turn has come, and steers the input.
+    fn flush(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        loop {
+            let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.is_closing()) else {
+                return;
+            };
+            while let Some(segments) = connection.take_answer() {
+                connection.touch(cx.now.monotonic_us);
+                if !segments.is_empty() {
+                    cx.actions.push(Action::Reply { connection: id, segments });
+                }
+            }
+            let Some(number) = connection.oldest() else { break };
+            let oldest = RequestId { connection: id, number };
+            let Some(outcome) = self.read(cx, oldest) else { break };
+            self.settle(cx, oldest, &Bytes::new(), outcome);
+        }
+        let connection = self.connections.get_mut(&id).expect("the loop looked it up");
+        if self.is_stopping && connection.is_idle() {
+            self.close(cx, id);
+            return;
+        }
+        if connection.next_frame().is_some() && connection.enqueue() {
+            self.ready.push_back(id);
+        }
+        self.update_input(cx, id);
+    }
+
+    fn update_input(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match connection.change_of_input() {
+            Some(true) => cx.actions.push(Action::PauseInput(id)),
+            Some(false) => cx.actions.push(Action::ResumeInput(id)),
+            None => {}
+        }
+    }
+
+    /// Closes a connection: what it asked for is forgotten, what was replied is still sent.
+    fn close(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.is_closing()) else {
+            return;
+        };
+        connection.start_closing();
+        cx.actions.push(Action::Close(id));
+        self.forget_requests(id);
+    }
+
+    fn forget_requests(&mut self, id: ConnectionId) {
+        self.wait_for_memory.retain(|request| request.connection != id);
+        self.unfinished.remove(&id);
+        while let Some(parked) = self.purgatory.take_any_of(id) {
+            if let Parked::Fetch(pending) = parked {
+                self.read_bytes -= pending.held_bytes();
+            }
+        }
+    }
+
+    fn close_idle(&mut self, cx: &mut Context<'_>) {
+        let now_us = cx.now.monotonic_us;
+        let Some(idle_us) = idle_us(cx.config) else { return };
+        while let Some(&(at_us, id)) = self.idle_checks.first() {
+            if at_us > now_us {
+                break;
+            }
+            self.idle_checks.pop_first();
+            let Some(connection) = self.connections.get(&id).filter(|connection| !connection.is_closing()) else {
+                continue;
+            };
+            let last_us = if connection.is_idle() { connection.last_active_us() } else { now_us };
+            let due_us = last_us.saturating_add(idle_us);
+            if due_us > now_us {
+                self.idle_checks.insert((due_us, id));
+                continue;
+            }
+            let message = format!("closing the connection from {}: idle for too long", connection.peer());
+            cx.log(LogLevel::Debug, message);
+            self.close(cx, id);
+        }
+    }
+
+    /// Connections, parked requests, entries of queues, bytes being read: for tests of the bounds.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> (usize, usize, usize, usize) {
+        let queues = self.ready.len() + self.wait_for_room.len() + self.wait_for_memory.len();
+        let (parked, ..) = self.purgatory.size();
+        (self.connections.len(), parked, queues, self.read_bytes)
+    }
+}
+
+/// Draws from a seeded generator (SplitMix64): identifiers that hardly ever meet.
+pub(crate) fn draw_topic_id(state: &mut u64) -> TopicId {
+    let mut next = || {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = *state;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    };
+    let (high, low) = (next(), next());
+    TopicId((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+}
+
+/// Whether a frame is a produce request, as far as its first two bytes say.
+fn is_produce(frame: &Bytes) -> bool {
+    frame.first_chunk().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce.key())
+}
+
+fn idle_us(config: &BrokerConfig) -> Option<u64> {
+    Some(config.connections_idle_ms_max?.saturating_mul(1_000))
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Every bound of this crate. Reaching one means back-pressure or an answer with an error, never growth.
+//!
+//! What an operator may choose is in `config`; here is what holds whatever is configured.
+
+/// Requests of one connection that were taken up and not answered yet; more wait unread. librdkafka pipelines without a
+/// bound of its own, and a group commit answers hundreds of small requests at once.
+pub const PIPELINED_REQUESTS_MAX: usize = 256;
+
+/// Bytes of requests that wait for an answer, and of answers that wait for an earlier one, on one connection. One
+/// request or answer may reach over it. Records to be sent never count here: a fetch reads when its turn to answer comes.
+pub const PIPELINED_BYTES_MAX: usize = 4 << 20;
+
+/// Frames of one connection that a host may deliver before it acts on a pause. The connection of a host that goes on
+/// regardless is closed.
+pub const BACKLOG_FRAMES_MAX: usize = 4_096;
+
+/// Topics and partitions that one request may name, counted together. The connection of a client that names more is
+/// closed: what remembering and answering them takes is a multiple of the frame.
+pub const REQUEST_ENTRIES_MAX: usize = 100_000;
+
+/// Requests from backlogs that one call takes up; the rest wait for the next turn.
+pub const REQUESTS_PER_TURN_MAX: usize = 256;
+
+/// Partitions that one incremental fetch session remembers. A client that fetches more gets no session (KIP-227), as if
+/// all slots were taken.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 50_000;
+
+/// Partitions that all fetch sessions together remember.
+pub const FETCH_SESSIONS_PARTITIONS_MAX: usize = 500_000;
+
+/// How long a fetch session must be unused, or must have existed, before another may take its slot, in milliseconds.
+/// Kafka's value.
+pub const FETCH_SESSION_EVICTION_MS: u64 = 120_000;
+
+/// The least time a produce request with acks=all waits for its records to be durable, in milliseconds, however short
+/// the client's own limit: Kafka would have answered such a client from memory.
+pub const PRODUCE_WAIT_MS_MIN: u64 = 1_000;
+
+/// The least time a CreateTopics request waits for its topics, in milliseconds, however short the client's own limit.
+pub const CREATION_WAIT_MS_MIN: u64 = 1_000;
+
+/// The longest a request may ask to wait, in milliseconds: a day. Longer wishes are cut, so that no deadline overflows.
+pub const WAIT_MS_MAX: u64 = 86_400_000;
+
+/// Partitions that all topics together may have. Each costs some memory wherever it is led.
+pub const PARTITIONS_MAX: usize = 1_000_000;
+
+/// The next block of producer ids is asked for when no more than so many are left.
+pub const PRODUCER_IDS_LOW: i64 = 100;
+
+const _: () = assert!(PIPELINED_REQUESTS_MAX >= 2 && PIPELINED_BYTES_MAX >= 2, "half of a bound is not nothing");
+const _: () = assert!(FETCH_SESSION_PARTITIONS_MAX <= FETCH_SESSIONS_PARTITIONS_MAX);

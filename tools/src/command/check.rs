@@ -1,0 +1,136 @@
+//! `corelog check`: whether this machine can run a broker. Every start looks at the same.
+
+use crate::exit::{Failure, HELP};
+use crate::size;
+use clap::Args;
+use corelog_engine::config;
+use corelog_engine::runtime::probe::{Finding, findings};
+use corelog_shard::config::BrokerConfig;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The command line of `corelog check`.
+#[derive(Debug, Args)]
+#[command(after_help = format!(
+    "Nothing is changed. Linux-only.md says more about each finding.\n\n\
+     Examples:\n  corelog check\n  corelog check --data-dir /var/lib/corelog\n\n{HELP}"
+))]
+pub(crate) struct Check {
+    /// Where the data is or will be
+    #[arg(long, value_name = "DIR", default_value = "./corelog-data")]
+    data_dir: PathBuf,
+}
+
+impl Check {
+    /// Says what was found; fails when something is missing.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let mut config = config::load(None, &[]).map_err(|error| Failure::new(error.to_string()))?;
+        config.data_dir = self.data_dir.to_string_lossy().into_owned();
+        let findings = look(&config);
+        let mut out = std::io::stdout().lock();
+        for finding in &findings {
+            let Finding { name, ok, seen, cure } = finding;
+            let written = match ok {
+                true => writeln!(out, "ok       {name}: {seen}"),
+                false => writeln!(out, "MISSING  {name}: {seen}\n         cure: {cure}"),
+            };
+            // Whoever closes the pipe has seen enough; the exit status still tells.
+            let _ = written;
+        }
+        match findings.iter().filter(|finding| !finding.ok).count() {
+            0 => Ok(()),
+            missing => {
+                Err(Failure::new(format!("{missing} of {} checks failed; see above for the cure", findings.len())))
+            }
+        }
+    }
+}
+
+/// Refuses to go on where something is missing that a broker needs.
+pub(crate) fn require(config: &BrokerConfig) -> Result<(), Failure> {
+    let missing: Vec<String> = look(config)
+        .into_iter()
+        .filter(|finding| !finding.ok)
+        .map(|Finding { name, seen, cure, .. }| format!("{name}: {seen} (cure: {cure})"))
+        .collect();
+    match missing.as_slice() {
+        [] => Ok(()),
+        _ => Err(Failure::new(format!("this machine cannot run the broker: {}", missing.join("; ")))),
+    }
+}
+
+/// Everything that is looked at.
+fn look(config: &BrokerConfig) -> Vec<Finding> {
+    let data_dir = Path::new(&config.data_dir);
+    let mut findings = findings(data_dir);
+    findings.push(free_space(config, data_dir));
+    findings
+}
+
+/// Whether the journal fits: what it still needs, and what is kept for checkpoints and deletion.
+fn free_space(config: &BrokerConfig, data_dir: &Path) -> Finding {
+    let name = "free space";
+    let journal = &config.journal;
+    // A start makes the first files of both journals; the ring grows as it is needed.
+    let first = 2 * journal.file_bytes + 2 * journal.metadata_file_bytes;
+    let there = ["shard-0", "metadata"].iter().map(|folder| allocated(&data_dir.join(folder))).sum::<u64>();
+    let needed = first.saturating_sub(there) + 2 * journal.file_bytes;
+    let at = data_dir.ancestors().find(|path| path.exists() && !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match nix::sys::statvfs::statvfs(at) {
+        Ok(space) => {
+            let free = space.blocks_available().saturating_mul(space.fragment_size());
+            let seen = format!("{}: {} free", at.display(), size::show(free));
+            let ok = free >= needed;
+            let cure = if ok {
+                String::new()
+            } else {
+                format!(
+                    "make room: {} are needed for the journal and in reserve; or name another --data-dir, or make the \
+                     journal's files smaller before the first start (corelog.journal.file.bytes)",
+                    size::show(needed)
+                )
+            };
+            Finding { name, ok, seen, cure }
+        }
+        Err(errno) => Finding {
+            name,
+            ok: false,
+            seen: format!("{}: {}", at.display(), errno.desc()),
+            cure: "name a data directory that this user can reach".to_owned(),
+        },
+    }
+}
+
+/// The bytes of the journal files in a folder.
+fn allocated(folder: &Path) -> u64 {
+    let Ok(entries) = folder.read_dir() else { return 0 };
+    let journal = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("journal-");
+    entries.flatten().filter(journal).filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_has_to_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = BrokerConfig::default();
+        let found = free_space(&config, &folder.path().join("not/there/yet"));
+        assert!(found.ok && found.cure.is_empty(), "{found:?}");
+        assert!(found.seen.starts_with(&folder.path().display().to_string()), "{found:?}");
+        config.journal.file_bytes = 1 << 60;
+        let found = free_space(&config, folder.path());
+        assert!(!found.ok && found.cure.contains("make room"), "{found:?}");
+        assert!(require(&config).is_err());
+    }
+
+    #[test]
+    fn journal_files_that_are_there_need_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("journal-0000"), [0; 4096]).unwrap();
+        std::fs::write(folder.path().join("checkpoint-a"), [0; 4096]).unwrap();
+        assert_eq!(allocated(folder.path()), 4096);
+        assert_eq!(allocated(&folder.path().join("missing")), 0);
+    }
+}

@@ -1,0 +1,194 @@
+//! The built program: what it says and how it ends when the command line or the machine is not as it should be.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is a failure with a place")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+fn corelog(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_corelog")).args(arguments).env_remove("RUST_LOG").output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The command fails with this status, and says so on standard error alone.
+fn refused(arguments: &[&str], status: i32, wanted: &str) {
+    let output = corelog(arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+    assert!(said.contains(wanted), "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stdout));
+}
+
+#[test]
+fn help_shows_examples_and_exit_statuses() {
+    for (arguments, wanted) in [
+        (&["--help"][..], "corelog start"),
+        (&["start", "--help"], "corelog start --memory 2G --set num.partitions=4"),
+        (&["start", "--help"], "Exit statuses:"),
+        (&["dump", "--help"], "corelog dump --records"),
+        (&["--version"], "corelog 0."),
+    ] {
+        let output = corelog(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains(wanted), "{arguments:?}: {}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_ends_with_2() {
+    refused(&["start", "--listen", "nowhere"], 2, "\"nowhere\" is not HOST:PORT, such as 127.0.0.1:9092");
+    refused(&["start", "--memory", "lots"], 2, "\"lots\" is not a size, such as 512MiB");
+    refused(&["start", "--cores", "4"], 2, "several cores are not built yet");
+    refused(&["start", "--set", "num.partitions"], 2, "not KEY=VALUE");
+    refused(&["begin"], 2, "unrecognized subcommand");
+    refused(&["dump"], 2, "<FILE>");
+}
+
+#[test]
+fn wrong_settings_end_with_1_and_one_sentence() {
+    refused(&["start", "--set", "num.partition=4"], 1, "did you mean num.partitions?");
+    refused(&["start", "--set", "num.partitions=many"], 1, "num.partitions: \"many\" is not a whole number");
+    refused(&["start", "--memory", "1M"], 1, "1048576 is not between 67108864");
+    refused(&["start", "--config", "/no/such/file"], 1, "cannot read the configuration /no/such/file");
+    refused(&["--log", "a=b=c", "start"], 1, "--log \"a=b=c\" is no filter");
+    let output = corelog(&["start", "--set", "num.partition=4"]);
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+}
+
+#[test]
+fn a_wrong_line_of_the_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.properties");
+    std::fs::write(&path, "# ours\nnum.partitions=3\nlog.retention.hors=1\n").unwrap();
+    let wanted = format!(
+        "{}, line 3: log.retention.hors: is not a known setting; did you mean log.retention.hours?",
+        path.display()
+    );
+    refused(&["start", "--config", path.to_str().unwrap()], 1, &wanted);
+}
+
+#[test]
+fn dumping_what_is_no_file_of_ours_ends_with_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    std::fs::write(&path, "nothing of ours").unwrap();
+    let dump = |path: &Path| corelog(&["dump", path.to_str().unwrap()]);
+    for (path, wanted) in [
+        (path.as_path(), "is no file that Corelog writes"),
+        (Path::new("/no/such.log"), "cannot be read: No such file"),
+        (folder.path(), "cannot be read: is a directory"),
+    ] {
+        let output = dump(path);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(wanted), "{}", text(&output.stderr));
+    }
+}
+
+/// A broker that runs until the value goes.
+struct Broker {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// The line that it said first.
+    ready: String,
+}
+
+impl Broker {
+    fn start(data_dir: &Path, more: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_corelog"))
+            .args(["start", "--listen", "127.0.0.1:0", "--memory", "64MiB", "--data-dir"])
+            .arg(data_dir)
+            .args(["--set", "corelog.journal.file.bytes=1048576", "--set", "message.max.bytes=65536"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        stdout.read_line(&mut ready).unwrap();
+        Self { child, stdout, ready }
+    }
+
+    fn address(&self) -> &str {
+        self.ready.split(' ').nth(1).unwrap()
+    }
+
+    /// Asks it to stop; its exit status and what it said after the first line, on both streams.
+    fn stop(mut self, signal: Signal) -> (Option<i32>, String, String) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        let (mut out, mut err) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut out).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        (self.child.wait().unwrap().code(), out, err)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_broker_says_when_it_is_ready_and_stops_when_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let broker = Broker::start(&data_dir, &["--set", "num.io.threads=3"]);
+    assert!(broker.ready.starts_with("ready 127.0.0.1:"), "{}", broker.ready);
+    assert!(broker.ready.contains("node 1, ") && broker.ready.contains("64 MiB of memory; new"), "{}", broker.ready);
+    std::net::TcpStream::connect(broker.address()).unwrap();
+    let (status, out, err) = broker.stop(Signal::SIGTERM);
+    assert_eq!((status, out.as_str()), (Some(0), ""), "{err}");
+    assert!(err.contains("these settings are Kafka's, but change nothing here: num.io.threads"), "{err}");
+
+    let broker = Broker::start(&data_dir, &[]);
+    assert!(broker.ready.contains("after a clean stop"), "{}", broker.ready);
+    let (status, _, err) = broker.stop(Signal::SIGINT);
+    assert_eq!((status, err.as_str()), (Some(0), ""));
+    let files = ["superblock-a", "superblock-b", "shard-0/journal-0000", "metadata/journal-0000"];
+    let files: Vec<_> = files.iter().map(|name| data_dir.join(name)).collect();
+    let files: Vec<_> = files.iter().map(|path| path.to_str().unwrap()).collect();
+    let dump = corelog(&[&["dump"], files.as_slice()].concat());
+    assert_eq!(dump.status.code(), Some(0), "{}", text(&dump.stdout));
+    assert!(text(&dump.stdout).contains("the last stop was clean"), "{}", text(&dump.stdout));
+}
+
+#[test]
+fn a_second_broker_on_the_port_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&folder.path().join("one"), &[]);
+    let other = folder.path().join("two");
+    let arguments = ["start", "--listen", broker.address(), "--data-dir", other.to_str().unwrap()];
+    refused(&arguments, 1, "is another broker running?");
+    assert!(!other.exists(), "data was touched before the port was had");
+}
+
+#[test]
+fn another_node_id_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    Broker::start(folder.path(), &[]).stop(Signal::SIGTERM);
+    let data_dir = folder.path().to_str().unwrap();
+    refused(&["start", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--set", "node.id=2"], 1, "node");
+}
+
+#[test]
+fn a_check_names_what_it_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = corelog(&["check", "--data-dir", folder.path().to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for name in ["kernel", "io_uring", "open files", "direct I/O", "free space"] {
+        assert!(said.contains(&format!("ok       {name}: ")), "{said}");
+    }
+    let output = corelog(&["check", "--data-dir", "/proc/self/nowhere"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("MISSING  direct I/O: /proc/self") && said.contains("         cure: "), "{said}");
+    refused(&["start", "--data-dir", "/proc/self/nowhere"], 1, "this machine cannot run the broker: direct I/O: ");
+}
