@@ -4,7 +4,7 @@ use crate::cpu::{self, Sample};
 use crate::{Target, stay_on};
 use clap::Args;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::time::Duration;
 
 /// The command line of `corelog-perf consume`.
