@@ -5,8 +5,10 @@
 //! loopback. CPU is counted twice, per GB (10^9 bytes): the host's process, and the whole machine less idle and less the
 //! load, which also sees the kernel's own threads. Other work on the machine spoils the second figure.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,10 @@ use corelog_engine::runtime::disk::DirectDisk;
 use corelog_engine::runtime::stop::{Stop, StopHandle};
 use corelog_shard::io::{Action, ConnectionId, Disk, Event, FileId, Now, OpId, OpenMode, Step};
 use corelog_wire::buffer::AlignedBuf;
+use nix::poll::{PollFd, PollFlags};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -115,7 +121,7 @@ fn measured(address: SocketAddr, path: &str, size: usize, depth: usize, handle: 
     });
 }
 
-/// The load: every connection keeps `depth` requests in flight.
+/// The load: one thread, and every connection keeps `depth` requests in flight.
 fn load(address: SocketAddr, path: &str, size: usize, depth: usize) -> Fallible<()> {
     pin(1);
     let (request, connections) = match path {
@@ -123,53 +129,118 @@ fn load(address: SocketAddr, path: &str, size: usize, depth: usize) -> Fallible<
         "echo" => (size, 1),
         _ => (size, CONNECTIONS),
     };
-    let threads: Vec<_> = (0..connections)
-        .map(|_| {
-            std::thread::spawn(move || -> std::io::Result<Vec<u32>> {
-                let mut stream = TcpStream::connect(address)?;
-                stream.set_nodelay(true)?;
-                let mut bytes = (request as u32).to_be_bytes().to_vec();
-                bytes.resize(4 + request, 7);
-                let (start, mut times) = (Instant::now(), Vec::new());
-                let mut buffer = vec![0; 1 << 20];
-                let mut in_flight = 0;
-                while start.elapsed() < Duration::from_secs(SECONDS) {
-                    let sent = Instant::now();
-                    while in_flight < depth {
-                        stream.write_all(&bytes)?;
-                        in_flight += 1;
-                    }
-                    answer(&mut stream, &mut buffer)?;
-                    in_flight -= 1;
-                    times.push(sent.elapsed().as_nanos() as u32 / 100);
-                }
-                for _ in 0..in_flight {
-                    answer(&mut stream, &mut buffer)?;
-                }
-                Ok(times)
-            })
-        })
-        .collect();
-    let mut times = Vec::new();
-    for thread in threads {
-        times.extend(thread.join().map_err(|_| "a load thread panicked")??);
+    let mut bytes = (request as u32).to_be_bytes().to_vec();
+    bytes.resize(4 + request, 7);
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        clients.push(Client {
+            stream,
+            written: 0,
+            answer: Vec::new(),
+            left: 0,
+            sent: VecDeque::new(),
+            times: Vec::new(),
+        });
     }
+    let (start, mut buffer) = (Instant::now(), vec![0; 1 << 20]);
+    loop {
+        let sending = start.elapsed() < Duration::from_secs(SECONDS);
+        let mut moved = false;
+        for client in &mut clients {
+            moved |= client.write(&bytes, if sending { depth } else { 0 })?;
+            moved |= client.read(&mut buffer)?;
+        }
+        if !sending && clients.iter().all(|client| client.sent.is_empty()) {
+            break;
+        }
+        if !moved {
+            let wanted = |client: &Client| {
+                let writes = client.written > 0 || (sending && client.sent.len() < depth);
+                PollFlags::POLLIN | if writes { PollFlags::POLLOUT } else { PollFlags::empty() }
+            };
+            let mut polled: Vec<_> =
+                clients.iter().map(|client| PollFd::new(client.stream.as_fd(), wanted(client))).collect();
+            nix::poll::poll(&mut polled, 100u16)?;
+        }
+    }
+    let mut times: Vec<u32> = clients.into_iter().flat_map(|client| client.times).collect();
     times.sort_unstable();
     let at = |part: f64| f64::from(times[((times.len() - 1) as f64 * part) as usize]) / 10.0;
     println!("{} answers, p50 {:.1} us, p99 {:.1} us", times.len(), at(0.5), at(0.99));
     Ok(())
 }
 
-fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<()> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut left = u32::from_be_bytes(length) as usize;
-    while left > 0 {
-        let part = left.min(buffer.len());
-        stream.read_exact(&mut buffer[..part])?;
-        left -= part;
+/// One connection of the load.
+struct Client {
+    stream: TcpStream,
+    /// How much of the current request is written; 0 between requests.
+    written: usize,
+    /// The length of the current answer, as far as it came.
+    answer: Vec<u8>,
+    /// What of the answer is still to come.
+    left: usize,
+    /// When the requests in flight were begun.
+    sent: VecDeque<Instant>,
+    /// Tenths of a microsecond.
+    times: Vec<u32>,
+}
+
+impl Client {
+    fn write(&mut self, bytes: &[u8], depth: usize) -> std::io::Result<bool> {
+        let mut moved = false;
+        while self.written > 0 || self.sent.len() < depth {
+            if self.written == 0 {
+                self.sent.push_back(Instant::now());
+            }
+            match self.stream.write(&bytes[self.written..]) {
+                Ok(count) => self.written = (self.written + count) % bytes.len(),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if self.written == 0 {
+                        self.sent.pop_back();
+                    }
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            moved = true;
+        }
+        Ok(moved)
     }
-    Ok(())
+
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<bool> {
+        let mut moved = false;
+        loop {
+            let mut came = match self.stream.read(buffer) {
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => &buffer[..count],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(moved),
+                Err(error) => return Err(error),
+            };
+            moved = true;
+            while !came.is_empty() {
+                if self.answer.len() < 4 {
+                    let (head, rest) = came.split_at((4 - self.answer.len()).min(came.len()));
+                    self.answer.extend_from_slice(head);
+                    came = rest;
+                    if let Ok(length) = <[u8; 4]>::try_from(&self.answer[..]) {
+                        self.left = u32::from_be_bytes(length) as usize;
+                    }
+                } else {
+                    let part = self.left.min(came.len());
+                    self.left -= part;
+                    came = &came[part..];
+                    if self.left == 0 {
+                        self.answer.clear();
+                        let sent = self.sent.pop_front().ok_or(std::io::ErrorKind::InvalidData)?;
+                        self.times.push(sent.elapsed().as_nanos() as u32 / 100);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Writes the same buffers durably, `depth` at a time.

@@ -224,9 +224,13 @@ impl Metadata {
             }
             return;
         }
-        let crowded = self.journal.files_in_use() >= 2 && self.journal.files_in_use() * 2 > self.journal.geometry().files_max;
-        let quiet = self.persisting.is_empty() && self.quorum.caught_up() && self.image.offset() == self.quorum.applied();
-        let Some(hard_state) = self.hard_state.filter(|_| quiet && (crowded || self.quorum.snapshot_due())) else { return };
+        let crowded =
+            self.journal.files_in_use() >= 2 && self.journal.files_in_use() * 2 > self.journal.geometry().files_max;
+        let quiet =
+            self.persisting.is_empty() && self.quorum.caught_up() && self.image.offset() == self.quorum.applied();
+        let Some(hard_state) = self.hard_state.filter(|_| quiet && (crowded || self.quorum.snapshot_due())) else {
+            return;
+        };
         let first_ordinal = self.journal.newest_ordinal().unwrap_or(0);
         let meta = SnapshotMeta { offset: self.image.offset(), term: self.image.term() };
         // The hard state is needed besides the snapshot, in a file that stays.
@@ -278,4 +282,3 @@ impl Metadata {
         self.journal.next_deadline_us()
     }
 }
-

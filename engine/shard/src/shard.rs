@@ -131,23 +131,13 @@ impl Shard {
             return Some(0);
         }
         let stop = if let Stop::Answering { until_us } = self.stop { Some(until_us) } else { None };
-        let parts = [self.front.next_deadline_us(), self.logs.next_deadline_us(), self.metadata.next_deadline_us(), stop];
+        let parts =
+            [self.front.next_deadline_us(), self.logs.next_deadline_us(), self.metadata.next_deadline_us(), stop];
         parts.into_iter().flatten().min()
     }
 
-    fn with_front(
-        &mut self,
-        now: Now,
-        actions: &mut Vec<Action>,
-        call: impl FnOnce(&mut Front, &mut Context<'_>),
-    ) {
-        let mut cx = Context {
-            now,
-            logs: &mut self.logs,
-            metadata: &mut self.metadata,
-            config: &self.config,
-            actions,
-        };
+    fn with_front(&mut self, now: Now, actions: &mut Vec<Action>, call: impl FnOnce(&mut Front, &mut Context<'_>)) {
+        let mut cx = Context { now, logs: &mut self.logs, metadata: &mut self.metadata, config: &self.config, actions };
         call(&mut self.front, &mut cx);
     }
 
@@ -196,12 +186,9 @@ impl Shard {
                         }
                     }
                 }
-                MetadataChange::TopicCreated(topic) => create_partitions(
-                    &mut self.logs,
-                    topic,
-                    self.node,
-                    &topic_config(&self.config, topic, actions),
-                ),
+                MetadataChange::TopicCreated(topic) => {
+                    create_partitions(&mut self.logs, topic, self.node, &topic_config(&self.config, topic, actions))
+                }
                 MetadataChange::TopicConfigChanged { topic, .. } => {
                     let config = topic_config(&self.config, topic, actions);
                     for partition in topic.partitions() {

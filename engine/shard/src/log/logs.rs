@@ -9,7 +9,7 @@ use super::partition::{NewBatch, Partition, Place};
 use super::producer_state::{ProducerBatch, Verdict};
 use super::reads::Reads;
 use super::write_back::WriteBack;
-use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, ReadId, Reached};
+use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, Reached, ReadId};
 use crate::config::TopicConfig;
 use crate::ids::Ids;
 use crate::io::{Action, IoError, LogLevel, Now, OpId};
@@ -162,7 +162,14 @@ impl Logs {
     }
 
     /// Adds an empty partition.
-    pub fn create(&mut self, topic_id: TopicId, topic: &str, index: i32, epoch: i32, config: TopicConfig) -> PartitionId {
+    pub fn create(
+        &mut self,
+        topic_id: TopicId,
+        topic: &str,
+        index: i32,
+        epoch: i32,
+        config: TopicConfig,
+    ) -> PartitionId {
         let id = PartitionId(u32::try_from(self.partitions.len()).expect("fewer than 2^32 partitions in a lifetime"));
         let mut partition = Partition::new(id, topic_id, topic.to_string(), index, self.block, config);
         partition.leader_epoch = epoch;
@@ -222,14 +229,21 @@ impl Logs {
 
     /// Whether `bytes` more of produce can be taken now. If not, intake pauses until it can.
     pub fn can_accept(&self, bytes: usize) -> bool {
-        self.journal.has_room(bytes) && (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3
+        self.journal.has_room(bytes)
+            && (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3
     }
 
     /// Appends one validated batch as the producer sent it.
     ///
     /// # Errors
     /// The producer's epoch or sequence does not fit, or the disk is full.
-    pub fn append(&mut self, now: Now, id: PartitionId, batch: &RecordBatch<'_>, v: &Validated) -> Result<Appended, AppendRefused> {
+    pub fn append(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        batch: &RecordBatch<'_>,
+        v: &Validated,
+    ) -> Result<Appended, AppendRefused> {
         if self.free_bytes < self.dirty_bytes + v.size as u64 + self.limits.reserve_bytes {
             let message = "the data directory's file system is full".to_string();
             return Err(AppendRefused { error: ErrorCode::KAFKA_STORAGE_ERROR, message });
@@ -456,8 +470,7 @@ impl Logs {
 
     /// Moves everything that waited for the journal.
     pub fn note_reached(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let reached =
-            Reached { written: self.journal.written_sequence(), durable: self.journal.durable_sequence() };
+        let reached = Reached { written: self.journal.written_sequence(), durable: self.journal.durable_sequence() };
         if reached == self.reached {
             return;
         }
@@ -587,7 +600,9 @@ impl Logs {
 
     /// After a start: segments below the log start, whose removal was cut off, go in the first turn.
     pub(crate) fn trim_after_start(&mut self) {
-        for p in self.partitions.iter().flatten().filter(|p| p.segments[0].next_offset <= p.log_start && p.log_start > 0) {
+        for p in
+            self.partitions.iter().flatten().filter(|p| p.segments[0].next_offset <= p.log_start && p.log_start > 0)
+        {
             self.write_back.trim_later(p.id);
         }
     }

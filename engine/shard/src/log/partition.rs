@@ -98,7 +98,14 @@ pub struct WriteBackPlan {
 
 impl Partition {
     /// A partition without records.
-    pub fn new(id: PartitionId, topic_id: TopicId, topic: String, index: i32, block: usize, config: TopicConfig) -> Self {
+    pub fn new(
+        id: PartitionId,
+        topic_id: TopicId,
+        topic: String,
+        index: i32,
+        block: usize,
+        config: TopicConfig,
+    ) -> Self {
         let mut segments = VecDeque::with_capacity(1);
         segments.push_back(Segment::new(0, 0));
         Self {

@@ -89,7 +89,8 @@ impl Tail {
         debug_assert_eq!(pieces.iter().map(|p| p.len()).sum::<usize>(), batch.size as usize);
         if let Some(last) = self.batches.back() {
             assert!(last.last_offset < batch.base_offset, "offsets of batches grow");
-            let contiguous = if last.segment == batch.segment { last.end() == batch.position } else { batch.position == 0 };
+            let contiguous =
+                if last.segment == batch.segment { last.end() == batch.position } else { batch.position == 0 };
             assert!(contiguous, "batches are contiguous in positions");
         }
         let mut filled = 0;
