@@ -18,7 +18,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
 use corelog_replication::ids::BrokerId;
-use corelog_replication::metadata::{MetadataChange, MetadataDelta, TopicImage};
+use corelog_replication::metadata::{MetadataChange, MetadataDelta, MetadataRecord, TopicImage};
+use corelog_replication::quorum::{ProposalId, ProposeError};
 
 /// How often one turn goes round while its parts give each other work. What is left then comes in the next turn.
 const ROUNDS_MAX: usize = 8;
@@ -69,6 +70,14 @@ impl Shard {
     /// The metadata, for tests and tools.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Proposes metadata behind the front's back, for tests and tools; the next end of turn takes it on.
+    ///
+    /// # Errors
+    /// Why nothing of it will happen.
+    pub fn propose(&mut self, records: &[MetadataRecord]) -> Result<ProposalId, ProposeError> {
+        self.metadata.propose(records)
     }
 
     /// The parts, for tests of how they work together.

@@ -24,7 +24,7 @@ use super::random::Random;
 pub const POWER_IS_OFF: i32 = 108;
 
 /// The kinds of steps that can be made to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepKind {
     /// [`Step::Open`]
     Open,
@@ -155,6 +155,11 @@ impl FaultDisk {
     /// How many chains are in flight.
     pub fn in_flight(&self) -> usize {
         self.chains.len()
+    }
+
+    /// The kinds of the steps in flight: what a power cut now interrupts.
+    pub fn kinds_in_flight(&self) -> Vec<StepKind> {
+        self.chains.iter().filter_map(|chain| chain.steps.front()).map(kind).collect()
     }
 
     /// Makes steps fail from now on.
@@ -385,8 +390,9 @@ impl FaultDisk {
                 self.open.insert(file, Opened { inode, path, mode });
             }
             Step::Close { file } => {
-                let opened = self.open.remove(&file).unwrap_or_else(|| panic!("{file:?} is not open"));
-                if opened.mode.lock {
+                if let Some(opened) = self.open.remove(&file)
+                    && opened.mode.lock
+                {
                     self.locks.remove(&opened.inode);
                 }
             }

@@ -5,4 +5,5 @@
 mod content;
 pub mod disk;
 mod namespace;
+pub mod node;
 pub mod random;

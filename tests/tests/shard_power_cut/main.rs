@@ -1,0 +1,160 @@
+//! The power is cut at every disk step of a whole shard's life: writes, syncs, truncations, renames of a scripted run
+//! with several commits in flight, rolls, recycling, retention, deletion, clean stops and restarts, and again during the
+//! recovery from it. Whatever was acknowledged or seen by a consumer is there afterwards, at its offset, with its bytes.
+//!
+//! `CORELOG_SEEDS=n` runs n scripts instead of one and cuts at every boundary instead of a part of them;
+//! `CORELOG_CUT=n` cuts at the n-th boundary alone, to have a failure again.
+
+mod ledger;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use corelog_shard::config::Durability;
+use corelog_tests::sim::disk::{FaultDisk, StepKind};
+use corelog_tests::sim::random::Random;
+
+use ledger::{End, Ledger, config};
+use world::{World, cuts_of_start};
+
+/// A disk after the end of a process, with what it must hold.
+struct Job {
+    number: u64,
+    disk: FaultDisk,
+    ledger: Ledger,
+    end: End,
+}
+
+fn from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
+/// Starts on the disk and holds it against the ledger; every so often goes on from there in one way or another.
+fn check(job: Job) {
+    let Job { number, disk, mut ledger, end } = job;
+    let again = number % 16 == 5;
+    if again {
+        let cuts = cuts_of_start(&disk, &ledger);
+        let mut random = Random::new(number);
+        for _ in 0..3 {
+            let cut = &cuts[random.below(cuts.len())];
+            let mut ledger = ledger.clone();
+            ledger.restart(cut.restart(random.next_u64()), End::PowerCut);
+        }
+    }
+    let mut node = ledger.restart(disk, end);
+    node.settle();
+    ledger.note_topics(&node);
+    ledger.check_folders(&node);
+    if number % 4 == 1 {
+        ledger.go_on(&mut node);
+        if again {
+            let mut random = Random::new(number);
+            for _ in 0..random.below(20) {
+                node.advance();
+            }
+            let mut ledger = ledger.clone();
+            ledger.restart(node.disk.restart(number), End::PowerCut);
+        }
+        let disk = ledger.stop(node);
+        let node = ledger.restart(disk, End::Clean);
+        ledger.check_folders(&node);
+    }
+}
+
+fn check_all(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = jobs.lock().unwrap().recv();
+        let Ok(job) = job else { return };
+        let what = format!("boundary {} after {:?}", job.number, job.end);
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(job))).is_err() {
+            panic!("at {what}");
+        }
+    }
+}
+
+/// Runs a script; at every `stride`th boundary, and at rare ones always, its disk is cut and checked.
+fn cut_everywhere(seed: u64, stride: u64, journal_file: u64, turns: usize, size_max: usize) -> (World, Report) {
+    let (send, receive) = sync_channel(4);
+    let receive = Mutex::new(receive);
+    let mut report = Report::default();
+    let only = from_env("CORELOG_CUT");
+    let world = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| check_all(&receive));
+        }
+        let mut probe = |disk: &FaultDisk, ledger: &Ledger| {
+            report.boundaries += 1;
+            let number = report.boundaries;
+            let kinds = disk.kinds_in_flight();
+            let rare = kinds.iter().any(|kind| report.kinds.get(kind).is_none_or(|times| *times < 12));
+            let chosen = only.map_or(rare || number % stride == seed % stride, |only| only == number);
+            if !chosen {
+                return;
+            }
+            for kind in kinds {
+                *report.kinds.entry(kind).or_default() += 1;
+            }
+            report.cuts += 1;
+            let killed = number % 5 == 3;
+            let (disk, end) = match killed && !disk.is_off() {
+                true => (disk.kill(number), End::Killed),
+                false => (disk.restart(number), End::PowerCut),
+            };
+            let _ = send.send(Job { number, disk, ledger: ledger.clone(), end });
+        };
+        let mut world = World::new(config(journal_file, journal_file * 16), seed, size_max);
+        script(&mut world, turns, &mut probe);
+        drop(send);
+        world
+    });
+    (world, report)
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    boundaries: u64,
+    cuts: u64,
+    kinds: BTreeMap<StepKind, u64>,
+}
+
+fn script(world: &mut World, turns: usize, probe: &mut world::Probe<'_>) {
+    let size = world.ledger.config.journal.file_bytes;
+    world.create("plain", 2, Durability::Fsync, size / 2, None);
+    world.create("short", 1, Durability::Fsync, size / 4, Some(size / 2));
+    world.create("written", 1, Durability::Write, size / 3, None);
+    world.run(turns, probe);
+    world.create("memory", 1, Durability::Memory, size / 3, Some(size));
+    world.create("tiny", 3, Durability::Fsync, size, None);
+    world.create("gone", 2, Durability::Fsync, size / 4, None);
+    world.run(turns, probe);
+    world.cut_and_start(probe);
+    world.run(turns, probe);
+    world.delete("gone");
+    world.run(turns / 8, probe);
+    world.settle(probe);
+    world.create("gone", 1, Durability::Fsync, size / 4, None);
+    world.run(turns, probe);
+    world.stop_and_start(probe);
+    world.run(turns / 2, probe);
+    world.kill_and_start(probe);
+    world.run(turns / 2, probe);
+    world.delete("gone");
+    world.settle(probe);
+    world.stop_and_start(probe);
+    world.settle(probe);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
+    let scripts = from_env("CORELOG_SEEDS");
+    let stride = if scripts.is_some() { 1 } else { 9 };
+    for seed in 0..scripts.unwrap_or(1) {
+        let (world, report) = cut_everywhere(seed, stride, 64 << 10, 80, 14_000);
+        let seen = &world.seen;
+        println!("script {seed}: {report:?}\n{seen:?}");
+        println!("{} acknowledged, {} duplicates", world.ledger.acknowledged, world.ledger.duplicates);
+    }
+}
