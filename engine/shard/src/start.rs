@@ -15,6 +15,7 @@ use crate::journal::{Damage, EntryHeader, EntryKind, Files, Geometry, Journal, J
 use crate::log::checkpoint::{self, Checkpoint, PartitionCheckpoint};
 use crate::log::partition::{NewBatch, Partition, Place};
 use crate::log::producer_state::ProducerBatch;
+use crate::log::tail::ChunkPool;
 use crate::log::write_back::{TOPICS, WriteBack, doomed_folder};
 use crate::log::{AckPoint, LogLimits, Logs, segment};
 use crate::metadata::{self, Metadata, RecoveredLog};
@@ -503,7 +504,7 @@ fn replay_batch(partition: &mut Partition, entry: &ReplayEntry, now_ms: i64) -> 
     };
     let ack = AckPoint { sequence: header.sequence, level: header.level };
     let place = Place { ordinal: entry.ordinal, ack, leader_epoch: header.leader_epoch };
-    partition.append(&new, place, &[&entry.payload], now_ms);
+    partition.append(&new, place, &[&entry.payload], now_ms, &mut ChunkPool::default());
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 use super::partition::{NewBatch, Partition, Place};
 use super::producer_state::{ProducerBatch, Verdict};
 use super::reads::Reads;
+use super::tail::ChunkPool;
 use super::write_back::WriteBack;
 use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, Reached, ReadId};
 use crate::config::TopicConfig;
@@ -118,6 +119,7 @@ pub struct Logs {
     /// Which partitions have entries in which use of a journal file, oldest first.
     pub(super) users: VecDeque<(u64, Vec<PartitionId>)>,
     closed_chunks: VecDeque<PartitionId>,
+    chunk_pool: ChunkPool,
     pub(super) tail_memory: usize,
     pub(super) dirty_bytes: u64,
     free_bytes: u64,
@@ -145,6 +147,7 @@ impl Logs {
             log_starts: VecDeque::new(),
             users: VecDeque::new(),
             closed_chunks: VecDeque::new(),
+            chunk_pool: ChunkPool::default(),
             tail_memory: 0,
             dirty_bytes: 0,
             free_bytes: u64::MAX,
@@ -316,7 +319,7 @@ impl Logs {
         let ack = AckPoint { sequence: placed.sequence, level };
         let memory = partition.tail.memory();
         let place = Place { ordinal: placed.ordinal, ack, leader_epoch };
-        for _ in 0..partition.append(&new, place, &pieces, now.wall_ms) {
+        for _ in 0..partition.append(&new, place, &pieces, now.wall_ms, &mut self.chunk_pool) {
             self.closed_chunks.push_back(id);
         }
         self.tail_memory += partition.tail.memory() - memory;
@@ -591,7 +594,7 @@ impl Logs {
             let Some(id) = self.closed_chunks.pop_front() else { break };
             let Some(partition) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
             let flushed = partition.flushed;
-            match partition.tail.evict_oldest(&flushed) {
+            match partition.tail.evict_oldest(&flushed, &mut self.chunk_pool) {
                 Some(freed) => self.tail_memory -= freed,
                 None => self.closed_chunks.push_back(id),
             }
