@@ -335,7 +335,7 @@ impl FaultDisk {
                 for piece in data {
                     for block in piece.chunks(self.block) {
                         if self.random.chance(50) {
-                            let data = vec![Bytes::copy_from_slice(block)];
+                            let data = [Bytes::copy_from_slice(block)];
                             let opened = &self.open[&file];
                             self.files[opened.inode].write(self.clock, at, &data[0], false);
                         }
