@@ -78,7 +78,7 @@ pub struct StartReport {
 /// What is wrong, where, and what to do.
 pub fn start(
     disk: &mut dyn Disk,
-    config: BrokerConfig,
+    mut config: BrokerConfig,
     options: &StartOptions,
 ) -> Result<(Shard, StartReport), StartError> {
     let mut ids = Ids::new();
@@ -86,6 +86,7 @@ pub fn start(
     let node = BrokerId(config.node_id);
     let superblock = open_superblock(disk, &config, options, &mut ids, &mut report)?;
     let contents = *superblock.contents();
+    config.adopt_journal_files(contents.journal_file_len, contents.metadata_file_len).map_err(refuse)?;
     let block = contents.block as usize;
     let geometry = |kind, dir: &str, file_len, files_max| Geometry {
         block,

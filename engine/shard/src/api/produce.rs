@@ -164,6 +164,11 @@ fn append(
         let message = format!("the record batch has {size} bytes, max.message.bytes of the topic is {max}");
         return result.refused_because(ErrorCode::MESSAGE_TOO_LARGE, message);
     }
+    if records.len() as u64 > config.segment_bytes {
+        let (size, max) = (records.len(), config.segment_bytes);
+        let message = format!("the record batch has {size} bytes, segment.bytes of the topic is {max}");
+        return result.refused_because(ErrorCode::RECORD_LIST_TOO_LARGE, message);
+    }
     let rules = rules(terms.version, config, cx.now.wall_ms);
     let (batch, validated) = match record_batch::validate(records, &rules) {
         Ok(validated) => validated,
