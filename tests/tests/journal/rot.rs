@@ -10,7 +10,7 @@ use corelog_tests::sim::disk::{Fault, FaultDisk, StepKind};
 /// A settled, closed journal over several files with everything in it acknowledged and needed.
 fn acknowledged(seed: u64) -> World {
     let mut world =
-        World::start(FaultDisk::new(BLOCK, seed), 1, 1, seed).unwrap_or_else(|(_, error)| panic!("{error}"));
+        World::start(FaultDisk::new(BLOCK, seed), 1, 1, seed).unwrap_or_else(|failed| panic!("{}", failed.error));
     while world.journal.files_in_use() < 3 {
         for _ in 0..3 {
             world.append(Durability::Fsync, 5000);

@@ -84,6 +84,12 @@ pub(crate) fn scan(disk: &mut FaultDisk, needed: u64) -> Result<Scanned, OpenErr
     Ok(Scanned { entries, damage: recovered.damage.clone(), recovered, ids })
 }
 
+/// A start that failed, and the disk as it left it.
+pub(crate) struct Failed {
+    pub(crate) disk: FaultDisk,
+    pub(crate) error: OpenError,
+}
+
 pub(crate) struct World {
     pub(crate) disk: FaultDisk,
     pub(crate) journal: Journal,
@@ -105,21 +111,16 @@ pub(crate) struct World {
 
 impl World {
     /// Recovers and starts; what was recovered becomes the model.
-    pub(crate) fn start(
-        mut disk: FaultDisk,
-        needed: u64,
-        incarnation: u64,
-        seed: u64,
-    ) -> Result<Self, (FaultDisk, OpenError)> {
+    pub(crate) fn start(mut disk: FaultDisk, needed: u64, incarnation: u64, seed: u64) -> Result<Self, Box<Failed>> {
         let Scanned { entries, damage, recovered, mut ids, .. } = match scan(&mut disk, needed) {
             Ok(scanned) => scanned,
-            Err(error) => return Err((disk, error)),
+            Err(error) => return Err(Box::new(Failed { disk, error })),
         };
         assert_eq!(damage, [], "nothing was damaged");
         let metadata_offset = recovered.metadata_offset;
         let journal = match Journal::start(&mut disk, recovered, incarnation, &mut ids) {
             Ok(journal) => journal,
-            Err(error) => return Err((disk, error)),
+            Err(error) => return Err(Box::new(Failed { disk, error })),
         };
         let next_offset = entries.iter().map(|told| told.base_offset).max().unwrap_or(-1) + 1;
         Ok(Self {
