@@ -340,6 +340,7 @@ impl<D: Decide> Host<D> {
         while let Some(happened) = self.connections.take_happened() {
             match happened {
                 Happened::Opened(connection, peer) => self.tell(Event::ConnectionOpened { connection, peer }),
+                Happened::Drained(connection) => self.tell(Event::Drained { connection }),
                 Happened::Closed(connection) => self.tell(Event::ConnectionClosed { connection }),
                 Happened::Frames(connection) => {
                     while let Some(frame) = self.connections.take_frame(connection) {

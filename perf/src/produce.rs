@@ -71,8 +71,12 @@ impl Produce {
     pub(crate) fn run(self) -> Result<(), String> {
         stay_on(self.target.core)?;
         let histogram = Histogram::new_with_bounds(1, 60_000_000, 3).map_err(|error| error.to_string())?;
-        let acks =
-            Acks { begun: Instant::now(), latency_us: Mutex::new(histogram), acknowledged: AtomicU64::new(0), failed: AtomicU64::new(0) };
+        let acks = Acks {
+            begun: Instant::now(),
+            latency_us: Mutex::new(histogram),
+            acknowledged: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        };
         let producer: ThreadedProducer<Acks> = ClientConfig::new()
             .set("bootstrap.servers", &self.target.bootstrap)
             .set("acks", &self.acks)

@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     /// Frames that were not taken up yet, in order.
     backlog: VecDeque<Bytes>,
     backlog_bytes: usize,
+    /// Bytes of large answers that were handed to the host and are not sent yet.
+    sending_bytes: usize,
     paused: bool,
     /// Whether it stands in one of the front's queues.
     queued: bool,
@@ -70,6 +72,7 @@ impl Connection {
             held_bytes: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
+            sending_bytes: 0,
             paused: false,
             queued: false,
             blocked: false,
@@ -218,6 +221,19 @@ impl Connection {
             self.paused = pause;
             pause
         })
+    }
+
+    /// An answer is on its way to the client. Returns how many bytes of it count against the shard's memory.
+    pub(crate) fn sending(&mut self, segments: &[Bytes]) -> usize {
+        let bytes: usize = segments.iter().map(Bytes::len).sum();
+        let counted = if bytes >= limits::ANSWER_COUNTED_BYTES_MIN { bytes } else { 0 };
+        self.sending_bytes += counted;
+        counted
+    }
+
+    /// Everything was sent, or the connection is gone. Returns how many bytes no longer count.
+    pub(crate) fn sent(&mut self) -> usize {
+        core::mem::take(&mut self.sending_bytes)
     }
 
     fn slot(&mut self, number: u64) -> &mut Slot {

@@ -91,7 +91,7 @@ pub struct Front {
     unfinished: BTreeMap<ConnectionId, (RequestId, Unfinished, Bytes)>,
     /// Fetches whose turn it is, but for which there is no memory.
     wait_for_memory: VecDeque<RequestId>,
-    /// Bytes that fetches have asked the disk for and that did not leave yet.
+    /// Bytes that fetches have asked the disk for, and those of large answers that are not sent yet.
     read_bytes: usize,
     is_stopping: bool,
 }
@@ -134,11 +134,19 @@ impl Front {
     /// A connection is gone, with everything it asked for.
     pub fn connection_closed(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
         self.forget_requests(id);
-        let Some(connection) = self.connections.remove(&id) else { return };
+        let Some(mut connection) = self.connections.remove(&id) else { return };
+        self.read_bytes -= connection.sent();
         if connection.is_queued() {
             self.ready.retain(|queued| *queued != id);
             self.wait_for_room.retain(|queued| *queued != id);
         }
+        self.serve_who_waits_for_memory(cx);
+    }
+
+    /// Everything that was answered on this connection has left.
+    pub fn drained(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        self.read_bytes -= connection.sent();
         self.serve_who_waits_for_memory(cx);
     }
 
@@ -502,6 +510,7 @@ impl Front {
             while let Some(segments) = connection.take_answer() {
                 connection.touch(cx.now.monotonic_us);
                 if !segments.is_empty() {
+                    self.read_bytes += connection.sending(&segments);
                     cx.actions.push(Action::Reply { connection: id, segments });
                 }
             }

@@ -104,6 +104,9 @@ impl Shard {
             Event::ConnectionClosed { connection } => {
                 self.with_front(now, actions, |front, cx| front.connection_closed(cx, connection));
             }
+            Event::Drained { connection } => {
+                self.with_front(now, actions, |front, cx| front.drained(cx, connection));
+            }
             Event::Frame { connection, frame } => {
                 self.with_front(now, actions, |front, cx| front.frame(cx, connection, frame));
             }

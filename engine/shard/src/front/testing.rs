@@ -148,6 +148,7 @@ impl Host {
     }
 
     pub(crate) fn act(&mut self, actions: Vec<Action>) {
+        let mut answered = BTreeSet::new();
         for action in actions {
             match action {
                 Action::Reply { connection, segments } => {
@@ -155,6 +156,7 @@ impl Host {
                     let frame = segments.concat();
                     let length = i32::from_be_bytes(*frame.first_chunk().unwrap());
                     assert_eq!(length as usize, frame.len() - 4, "one whole frame per reply");
+                    answered.insert(connection);
                     self.replies.entry(connection).or_default().push_back(frame[4..].to_vec());
                 }
                 Action::PauseInput(connection) => assert!(self.paused.insert(connection), "it was not paused"),
@@ -165,6 +167,12 @@ impl Host {
                 Action::Stopped => self.stopped = true,
                 Action::Fatal { message } => panic!("{message}"),
             }
+        }
+        // Every answer leaves at once.
+        for connection in answered {
+            let mut more = Vec::new();
+            self.shard.handle(self.now, Event::Drained { connection }, &mut more);
+            self.act(more);
         }
     }
 
