@@ -86,7 +86,10 @@ pub fn start(
     let node = BrokerId(config.node_id);
     let superblock = open_superblock(disk, &config, options, &mut ids, &mut report)?;
     let contents = *superblock.contents();
-    config.adopt_journal_files(contents.journal_file_len, contents.metadata_file_len).map_err(refuse)?;
+    let lens = (contents.journal_file_len, contents.metadata_file_len);
+    if lens != (config.journal.file_bytes, config.journal.metadata_file_bytes) {
+        config.adopt_journal_files(lens.0, lens.1).map_err(refuse)?;
+    }
     let block = contents.block as usize;
     let geometry = |kind, dir: &str, file_len, files_max| Geometry {
         block,
