@@ -100,7 +100,7 @@ fn write() -> FaultDisk {
     }
     journal.cut(2, 78, &mut ids, &mut actions);
     run(&mut disk, &mut journal, &mut ids, &mut actions);
-    assert!(journal.close(3, 79, &mut ids, &mut actions));
+    assert!(!journal.close(3, 79, &mut ids, &mut actions), "a closing commit is on its way");
     run(&mut disk, &mut journal, &mut ids, &mut actions);
     for step in superblock.mark_clean(&mut ids) {
         disk.run(step).unwrap();

@@ -570,16 +570,16 @@ impl Journal {
         }
     }
 
-    /// Writes a closing commit at once if the journal is idle and needs one: at a clean stop. Says whether it did.
+    /// Writes a closing commit at once if the journal is idle and needs one: at a clean stop. Says whether the journal
+    /// is closed: nothing is in flight and no closing commit is needed any more. Call it until it says so.
     pub fn close(&mut self, now_us: u64, metadata_offset: u64, ids: &mut Ids, actions: &mut Vec<Action>) -> bool {
-        if !self.wants_closing() {
-            return false;
+        if self.wants_closing() {
+            // Each file keeps its last block for this.
+            let place = self.place(self.geometry.block as u64, 0);
+            self.open_commit(place, 0);
+            self.open.as_mut().expect("a commit was just opened").durable = true;
+            self.cut(now_us, metadata_offset, ids, actions);
         }
-        // Each file keeps its last block for this.
-        let place = self.place(self.geometry.block as u64, 0);
-        self.open_commit(place, 0);
-        self.open.as_mut().expect("a commit was just opened").durable = true;
-        self.cut(now_us, metadata_offset, ids, actions);
-        true
+        !self.failed && self.is_idle()
     }
 }
