@@ -273,8 +273,7 @@ impl Metadata {
 
     /// Closes the journal, so that the next start knows that nothing is missing. Call until it says true.
     pub fn close(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) -> bool {
-        // A journal that has been idle for a while is closed already.
-        self.is_quiet() && !self.journal.close(now.monotonic_us, self.image.offset().0, ids, actions)
+        self.is_quiet() && self.journal.close(now.monotonic_us, self.image.offset().0, ids, actions)
     }
 
     /// When the metadata log wants a tick, in microseconds of the monotonic clock.

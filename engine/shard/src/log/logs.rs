@@ -520,7 +520,9 @@ impl Logs {
             let Some(partition) = self.partitions[index].as_deref_mut() else { continue };
             partition.producers.expire(expired_ms);
             partition.flushed_producers.expire(expired_ms);
-            if let Some(target) = partition.retention_target(now.wall_ms) {
+            // Without room in the journal the next check does it.
+            let target = partition.retention_target(now.wall_ms).filter(|_| self.journal.has_reserve(0));
+            if let Some(target) = target {
                 let id = partition.id;
                 self.begin_log_start(id, target);
             }

@@ -292,7 +292,10 @@ impl Logs {
                     self.begin_write_back(id, plan, actions);
                 }
                 _ if !needed && !pressed => {}
-                _ if !pressed && carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4 => {
+                _ if !pressed
+                    && carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4
+                    && self.journal.has_reserve(tail_bytes as usize) =>
+                {
                     carried_bytes += tail_bytes;
                     carried_sequence = carried_sequence.max(self.carry(id, target));
                 }
@@ -585,9 +588,7 @@ impl Logs {
             }
             Stop::Settling => self.settle(actions),
             Stop::Closing => {
-                // A journal that has been idle for a while is closed already.
-                let closes = self.journal.close(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
-                if !closes && self.journal.is_idle() {
+                if self.journal.close(now.monotonic_us, self.metadata_offset, &mut self.ids, actions) {
                     self.write_back.stop = Stop::Done;
                 }
             }
