@@ -227,12 +227,12 @@ impl Shard {
     }
 
     fn stop_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if let Stop::Answering { until_us } = self.stop {
-            if self.front.is_idle() || now.monotonic_us >= until_us {
-                self.logs.begin_stop();
-                self.stop = Stop::WritingBack;
-                self.logs.end_of_turn(now, actions);
-            }
+        if let Stop::Answering { until_us } = self.stop
+            && (self.front.is_idle() || now.monotonic_us >= until_us)
+        {
+            self.logs.begin_stop();
+            self.stop = Stop::WritingBack;
+            self.logs.end_of_turn(now, actions);
         }
         if self.stop == Stop::WritingBack && self.logs.is_stopped() {
             self.stop = Stop::ClosingMetadata;

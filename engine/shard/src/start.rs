@@ -11,7 +11,9 @@ use crate::copies::read_file;
 use crate::front::{Front, Identity};
 use crate::ids::Ids;
 use crate::io::{Action, Disk, LogLevel, Now, OpId, Step};
-use crate::journal::{Damage, EntryHeader, EntryKind, Files, Geometry, Journal, JournalKind, OpenError};
+use crate::journal::{
+    Damage, EntryHeader, EntryKind, Files, GATHER_BYTES_MAX, Geometry, Journal, JournalKind, OpenError,
+};
 use crate::log::checkpoint::{self, Checkpoint, PartitionCheckpoint};
 use crate::log::partition::{NewBatch, Partition, Place};
 use crate::log::producer_state::ProducerBatch;
@@ -34,6 +36,9 @@ use corelog_wire::record_batch::{RecordBatch, find_max_timestamp};
 
 /// The folder of the one shard.
 const SHARD_FOLDER: &str = "shard-0";
+
+/// A commit gathers no more than this share of a file.
+const GATHER_SHARE: u64 = 64;
 
 /// How far a recovered batch is unfolded to find its largest timestamp.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
@@ -96,6 +101,7 @@ pub fn start(
         file_len,
         files_max,
         depth: crate::journal::DEPTH,
+        gather_bytes: GATHER_BYTES_MAX.min((file_len / GATHER_SHARE) as usize),
         kind,
         shard: 0,
         directory: superblock.directory_mark(),

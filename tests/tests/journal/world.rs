@@ -24,6 +24,7 @@ pub(crate) fn geometry() -> Geometry {
         file_len: FILE_LEN,
         files_max: 6,
         depth: 4,
+        gather_bytes: 0,
         kind: JournalKind::Shard,
         shard: 0,
         directory: 0x1234_5678_9abc_def0,

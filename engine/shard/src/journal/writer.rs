@@ -352,6 +352,12 @@ impl Journal {
         }
         while self.writes.len() < self.geometry.depth {
             if self.full.is_empty() {
+                // A small commit behind one in flight would cost a write of its own; with the next completion it has
+                // become larger, and goes out then.
+                let small = self.open.as_ref().is_some_and(|open| open.write_len() < self.geometry.gather_bytes);
+                if small && !self.writes.is_empty() {
+                    break;
+                }
                 self.close_open();
             }
             let Some(pending) = self.full.pop_front() else { break };

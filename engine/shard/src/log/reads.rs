@@ -578,12 +578,9 @@ fn find_in_tail(p: &Partition, at_ms: i64) -> Result<Option<FoundOffset>, record
         }
         let bytes = p.tail.copy(batch);
         let Ok((view, _)) = RecordBatch::split_from(&bytes) else { continue };
-        if let Some((offset, timestamp_ms)) =
-            record_batch::find_offset_by_timestamp(&view, at_ms, DECOMPRESSED_BYTES_MAX)?
-        {
-            if offset >= p.log_start {
-                return Ok(Some(FoundOffset { offset, timestamp_ms, leader_epoch: batch.leader_epoch }));
-            }
+        let found = record_batch::find_offset_by_timestamp(&view, at_ms, DECOMPRESSED_BYTES_MAX)?;
+        if let Some((offset, timestamp_ms)) = found.filter(|(offset, _)| *offset >= p.log_start) {
+            return Ok(Some(FoundOffset { offset, timestamp_ms, leader_epoch: batch.leader_epoch }));
         }
     }
     Ok(None)

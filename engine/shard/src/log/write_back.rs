@@ -240,10 +240,11 @@ impl Logs {
         if let Pass::Flushing { .. } = self.write_back.pass {
             self.flush_queue(actions);
         }
-        if let Pass::Carrying { target, carried_sequence } = self.write_back.pass {
-            if carried_sequence <= self.journal.durable_sequence() && self.write_back.removals == 0 {
-                self.begin_checkpoint(target, actions);
-            }
+        if let Pass::Carrying { target, carried_sequence } = self.write_back.pass
+            && carried_sequence <= self.journal.durable_sequence()
+            && self.write_back.removals == 0
+        {
+            self.begin_checkpoint(target, actions);
         }
     }
 
