@@ -69,10 +69,18 @@ impl RecoveredLog {
 /// A snapshot on its way to the disk.
 #[derive(Debug)]
 struct SnapshotInFlight {
-    op: Option<OpId>,
+    stage: SnapshotStage,
     meta: SnapshotMeta,
     first_ordinal: u64,
-    hard_state_sequence: u64,
+}
+
+/// Which write of a snapshot is awaited.
+#[derive(Debug)]
+enum SnapshotStage {
+    /// The hard state, in a file that the snapshot does not give up: without it a start could not use the snapshot.
+    HardState { sequence: u64, copy: Copy },
+    /// The snapshot itself.
+    Writing(OpId),
 }
 
 /// See the module's description.
@@ -175,6 +183,8 @@ impl Metadata {
             }
         }
         self.snapshot_turn(ids, actions);
+        // The hard state of a snapshot goes out at once: nothing else would bring another turn.
+        self.journal.cut(now.monotonic_us, self.image.offset().0, ids, actions);
         self.journal.close_if_idle(now.monotonic_us, self.image.offset().0, ids, actions);
     }
 
@@ -206,11 +216,13 @@ impl Metadata {
     }
 
     fn snapshot_turn(&mut self, ids: &mut Ids, actions: &mut Vec<Action>) {
-        if let Some(snapshot) = &self.snapshot {
-            if snapshot.op.is_none() && snapshot.hard_state_sequence <= self.journal.durable_sequence() {
-                self.journal.release(snapshot.first_ordinal);
-                self.quorum.compact(snapshot.meta);
-                self.snapshot = None;
+        if let Some(snapshot) = &mut self.snapshot {
+            if let SnapshotStage::HardState { sequence, copy } = &snapshot.stage
+                && *sequence <= self.journal.durable_sequence()
+            {
+                let op = ids.op();
+                actions.push(Action::Io { op, steps: SNAPSHOT.write(FOLDER, copy, self.block, ids) });
+                snapshot.stage = SnapshotStage::Writing(op);
             }
             return;
         }
@@ -221,14 +233,12 @@ impl Metadata {
         let meta = SnapshotMeta { offset: self.image.offset(), term: self.image.term() };
         // The hard state is needed besides the snapshot, in a file that stays.
         let committed = HardState { committed: meta.offset, ..hard_state };
-        let hard_state_sequence = self.append(EntryKind::RaftHardState, &committed.to_bytes());
+        let sequence = self.append(EntryKind::RaftHardState, &committed.to_bytes());
         self.hard_state = Some(committed);
         self.generation += 1;
         let content = Bytes::from(snapshot::to_bytes(&self.image));
         let copy = Copy { generation: self.generation, first_ordinal, incarnation: self.incarnation, content };
-        let op = ids.op();
-        actions.push(Action::Io { op, steps: SNAPSHOT.write(FOLDER, &copy, self.block, ids) });
-        self.snapshot = Some(SnapshotInFlight { op: Some(op), meta, first_ordinal, hard_state_sequence });
+        self.snapshot = Some(SnapshotInFlight { stage: SnapshotStage::HardState { sequence, copy }, meta, first_ordinal });
     }
 
     /// An operation that the shard started has ended. Returns whether it was one of the metadata log's.
@@ -242,10 +252,14 @@ impl Metadata {
         ids: &mut Ids,
         actions: &mut Vec<Action>,
     ) -> Result<bool, String> {
-        if let Some(snapshot) = self.snapshot.as_mut().filter(|s| s.op == Some(op)) {
-            snapshot.op = None;
+        let is_snapshot = |s: &mut SnapshotInFlight| matches!(s.stage, SnapshotStage::Writing(writing) if writing == op);
+        if let Some(snapshot) = self.snapshot.take_if(is_snapshot) {
             return match result {
-                Ok(_) => Ok(true),
+                Ok(_) => {
+                    self.journal.release(snapshot.first_ordinal);
+                    self.quorum.compact(snapshot.meta);
+                    Ok(true)
+                }
                 Err(error) => Err(format!("the metadata snapshot: {} failed with error {}", error.what, error.errno)),
             };
         }
