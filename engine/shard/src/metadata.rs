@@ -16,6 +16,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::ids::BrokerId;
+use corelog_replication::metadata::encoding::{self, EncodeError};
 use corelog_replication::metadata::{ApplyError, MetadataDelta, MetadataImage, MetadataRecord, snapshot};
 use corelog_replication::quorum::{
     HardState, LogEntry, ProposalId, ProposeError, Quorum, ReadyNumber, Recovered, SnapshotMeta,
@@ -95,7 +96,20 @@ pub struct Metadata {
     persisting: VecDeque<(ReadyNumber, u64)>,
     snapshot: Option<SnapshotInFlight>,
     applied: Vec<Applied>,
+    /// What was proposed and is not in the journal yet.
+    proposed: Proposed,
 }
+
+/// Entries on their way to the journal.
+#[derive(Clone, Copy, Debug, Default)]
+struct Proposed {
+    count: usize,
+    bytes: usize,
+    largest: usize,
+}
+
+/// What an entry adds to the records in it, at most.
+const ENTRY_OVERHEAD: usize = 64;
 
 impl Metadata {
     /// Goes on from what the disk held. Drive it with [`Self::turn`] until it is [`Self::is_caught_up`].
@@ -131,6 +145,7 @@ impl Metadata {
             persisting: VecDeque::new(),
             snapshot: None,
             applied: Vec::new(),
+            proposed: Proposed::default(),
         })
     }
 
@@ -147,9 +162,20 @@ impl Metadata {
     /// Proposes records, which apply together or not at all; [`Self::take_applied`] tells.
     ///
     /// # Errors
-    /// Why nothing of it will happen.
+    /// Why nothing of it will happen; overloaded, too, while the journal has no room for it.
     pub fn propose(&mut self, records: &[MetadataRecord]) -> Result<ProposalId, ProposeError> {
-        self.quorum.propose(records)
+        let len = encoding::encode(records).map_err(ProposeError::Unencodable)?.len() + ENTRY_OVERHEAD;
+        if len > self.journal.geometry().payload_max() {
+            return Err(ProposeError::Unencodable(EncodeError::TooLarge));
+        }
+        let Proposed { count, bytes, largest } = self.proposed;
+        let proposed = Proposed { count: count + 1, bytes: bytes + len, largest: largest.max(len) };
+        if !self.journal.has_room_for(proposed.count, proposed.bytes, proposed.largest) {
+            return Err(ProposeError::Overloaded);
+        }
+        let id = self.quorum.propose(records)?;
+        self.proposed = proposed;
+        Ok(id)
     }
 
     /// What was applied since the last call, in order.
@@ -168,6 +194,7 @@ impl Metadata {
             while let Some(ready) = self.quorum.poll_ready() {
                 self.persist(ready.number, ready.hard_state, &ready.entries);
             }
+            self.proposed = Proposed::default();
             self.journal.cut(now.monotonic_us, self.image.offset().0, ids, actions);
             let durable = self.journal.durable_sequence();
             while let Some((number, _)) = self.persisting.pop_front_if(|(_, sequence)| *sequence <= durable) {
@@ -228,7 +255,8 @@ impl Metadata {
         }
         let crowded = self.journal.files_in_use() >= 2 && self.journal.files_in_use() * 2 > self.journal.geometry().files_max;
         let quiet = self.persisting.is_empty() && self.quorum.caught_up() && self.image.offset() == self.quorum.applied();
-        let Some(hard_state) = self.hard_state.filter(|_| quiet && (crowded || self.quorum.snapshot_due())) else { return };
+        let due = quiet && (crowded || self.quorum.snapshot_due()) && self.journal.has_reserve(HardState::BYTES);
+        let Some(hard_state) = self.hard_state.filter(|_| due) else { return };
         let first_ordinal = self.journal.newest_ordinal().unwrap_or(0);
         let meta = SnapshotMeta { offset: self.image.offset(), term: self.image.term() };
         // The hard state is needed besides the snapshot, in a file that stays.

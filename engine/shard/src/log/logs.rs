@@ -504,7 +504,8 @@ impl Logs {
             let Some(partition) = self.partitions[index].as_deref_mut() else { continue };
             partition.producers.expire(expired_ms);
             partition.flushed_producers.expire(expired_ms);
-            if let Some(target) = partition.retention_target(now.wall_ms) {
+            // While the journal is full, it waits for the next check.
+            if let Some(target) = partition.retention_target(now.wall_ms).filter(|_| self.journal.has_reserve(0)) {
                 let id = partition.id;
                 self.begin_log_start(id, target);
             }

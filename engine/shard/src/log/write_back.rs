@@ -241,7 +241,8 @@ impl Logs {
                 let used = self.journal.files_in_use();
                 let half_full = used >= 2 && used * 2 > self.journal.geometry().files_max;
                 let frees = self.journal.newest_ordinal().is_some_and(|newest| newest > self.write_back.last_target);
-                (half_full && frees) || self.dirty_bytes > self.write_back.dirty_trigger
+                let short = used >= 2 && self.journal.is_short();
+                ((half_full || short) && frees) || self.dirty_bytes > self.write_back.dirty_trigger
             }
             _ => false,
         }
@@ -271,13 +272,16 @@ impl Logs {
             }
             let needed = p.oldest_needed_ordinal().is_some_and(|ordinal| ordinal < target);
             let plan = p.plan_write_back(durable, self.block as u64);
-            let tail_bytes: u64 = p.unflushed().filter(|b| b.ordinal < target).map(|b| u64::from(b.size)).sum();
+            let tail = p.unflushed().filter(|b| b.ordinal < target);
+            let (tail_count, tail_bytes) = tail.fold((0, 0), |(n, bytes), b| (n + 1, bytes + u64::from(b.size)));
             match plan {
                 Some(plan) if plan.seal.is_some() || plan.to - plan.from >= WORTH_WRITING_BYTES => {
                     self.begin_write_back(id, plan, actions);
                 }
                 _ if !needed => {}
-                _ if carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4 => {
+                _ if carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4
+                    && self.journal.has_reserve_for(tail_count, tail_bytes as usize) =>
+                {
                     carried_bytes += tail_bytes;
                     carried_sequence = carried_sequence.max(self.carry(id, target));
                 }
