@@ -15,6 +15,9 @@ use corelog_shard::io::{Action, Event, LogLevel, Now};
 use corelog_shard::shard::{Shard, StartError, StartErrorKind};
 use corelog_shard::start::{self, StartOptions, StartReport};
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
+
 use crate::host::{self, Decide, Exit, HostConfig, HostError};
 use crate::net::connections::ConnectionLimits;
 use crate::net::listener::{ListenError, Listener};
@@ -35,7 +38,7 @@ pub struct BrokerOptions {
     pub config: BrokerConfig,
     /// Start although acknowledged records are damaged.
     pub accept_loss: bool,
-    /// The core to stay on; `None` leaves it to the kernel.
+    /// The core to stay on; `None` for the first one that this process may use.
     pub cpu: Option<usize>,
 }
 
@@ -157,16 +160,23 @@ fn advertised(config: &BrokerConfig, address: SocketAddr) -> (String, u16) {
 fn host_config(options: &BrokerOptions) -> HostConfig {
     let config = &options.config;
     HostConfig {
-        cpu: options.cpu,
+        cpu: options.cpu.or_else(first_cpu),
         request_bytes_max: config.request_bytes_max,
         frame_memory_bytes: config.memory.frames as usize,
         connections: ConnectionLimits {
             connections_max: config.connections_max,
+            unsent_pressed_bytes: (config.memory.reads / 2) as usize,
             unfinished_bytes_max: (config.memory.frames / 4) as usize,
             ..ConnectionLimits::default()
         },
         ..HostConfig::default()
     }
+}
+
+/// The first core that the process was given.
+fn first_cpu() -> Option<usize> {
+    let given = sched_getaffinity(Pid::from_raw(0)).ok()?;
+    (0..CpuSet::count()).find(|cpu| given.is_set(*cpu).unwrap_or(false))
 }
 
 fn log(level: LogLevel, line: &str) {

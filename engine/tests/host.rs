@@ -12,6 +12,8 @@ use corelog_engine::runtime::ring::Features;
 use echo::{Client, HEAD, Host, Random, request};
 
 const MIB: usize = 1 << 20;
+/// What the kernel may lack, and how the host sleeps.
+const VARIANTS: [(Features, bool); 3] = [(Features::NEWEST, false), (Features::NEWEST, true), (Features::OLDEST, true)];
 
 fn impatient() -> HostConfig {
     let connections = ConnectionLimits {
@@ -44,8 +46,8 @@ fn pipeline(host: &Host, frames: &[Vec<u8>]) {
 
 #[test]
 fn pipelined_requests_are_answered_in_order_on_every_connection() {
-    for features in [Features::NEWEST, Features::OLDEST] {
-        let host = Host::start(HostConfig { features, ..HostConfig::default() });
+    for (features, shared_executor) in VARIANTS {
+        let host = Host::start(HostConfig { features, shared_executor, ..HostConfig::default() });
         std::thread::scope(|scope| {
             for connection in 0..3 {
                 let host = &host;
@@ -63,8 +65,8 @@ fn pipelined_requests_are_answered_in_order_on_every_connection() {
 
 #[test]
 fn frames_of_every_size_arrive_whole() {
-    for features in [Features::NEWEST, Features::OLDEST] {
-        let host = Host::start(HostConfig { features, ..HostConfig::default() });
+    for (features, shared_executor) in VARIANTS {
+        let host = Host::start(HostConfig { features, shared_executor, ..HostConfig::default() });
         let around = |size: usize| [size - 5, size - 4, size - 3, size, size + 1];
         let mut sizes: Vec<_> =
             [16 << 10, 32 << 10, 64 << 10, 256 << 10, MIB, 2 * MIB].into_iter().flat_map(around).collect();
@@ -260,8 +262,7 @@ fn answers_that_pile_up_close_the_connection() {
 
 #[test]
 fn announcements_of_huge_requests_do_not_keep_others_out() {
-    let mut config = HostConfig::default();
-    config.frame_memory_bytes = 210 * MIB;
+    let config = HostConfig { frame_memory_bytes: 210 * MIB, ..HostConfig::default() };
     let host = Host::start(config);
     let before = echo::resident_bytes();
     let mut announced: Vec<_> = (0..40)
@@ -285,9 +286,7 @@ fn announcements_of_huge_requests_do_not_keep_others_out() {
 
 #[test]
 fn requests_beyond_the_budget_wait_for_one_another() {
-    let mut config = HostConfig::default();
-    config.frame_memory_bytes = 24 * MIB;
-    config.request_bytes_max = 10 * MIB;
+    let config = HostConfig { frame_memory_bytes: 24 * MIB, request_bytes_max: 10 * MIB, ..HostConfig::default() };
     let host = Host::start(config);
     std::thread::scope(|scope| {
         for _ in 0..12 {
@@ -325,6 +324,18 @@ fn unfinished_small_requests_are_bounded_and_the_slowest_give_way() {
     assert_eq!(other.ask(&request(b'E', 16_000)), request(b'E', 16_000));
     clients.clear();
     other.await_counts(|[open, ..]| open == 1);
+    host.stop();
+}
+
+#[test]
+fn more_connections_than_receive_buffers_all_get_on() {
+    let host = Host::start(HostConfig { receive_buffers: 2, ..HostConfig::default() });
+    let mut clients: Vec<_> = (0..64).map(|_| host.connect()).collect();
+    let frame = request(b'E', 12_000);
+    for _ in 0..5 {
+        clients.iter_mut().for_each(|client| client.send(&frame));
+        clients.iter_mut().for_each(|client| assert!(client.receive() == frame));
+    }
     host.stop();
 }
 
@@ -385,8 +396,8 @@ fn too_many_connections_are_refused_and_room_is_used_again() {
 
 #[test]
 fn files_work_while_connections_do() {
-    for features in [Features::NEWEST, Features::OLDEST] {
-        let host = Host::start(HostConfig { features, ..HostConfig::default() });
+    for (features, shared_executor) in VARIANTS {
+        let host = Host::start(HostConfig { features, shared_executor, ..HostConfig::default() });
         std::thread::scope(|scope| {
             for connection in 0..4 {
                 let host = &host;

@@ -19,19 +19,20 @@ dump() {
 }
 
 # Folders of partitions end with their number; Kafka's own topics and whatever else lies there are not our matter.
-files() {
-    find "$data" -type f -name "$1" -path '*-[0-9]*/*' ! -path '*/__*' | sort |
-        if [ "$sealed" = sealed ]; then
-            awk -F/ '{ folder = $0; sub(/\/[^\/]*$/, "", folder) } folder == last { print held } { last = folder; held = $0 }'
-        else
-            cat
-        fi
-}
+files() { find "$data" -type f -name "$1" -path '*-[0-9]*/*' ! -path '*/__*' | sort; }
+# All of a folder but the last.
+but_last() { awk -F/ '{ folder = $0; sub(/\/[^\/]*$/, "", folder) } folder == last { print held } { last = folder; held = $0 }'; }
+# The index files with this ending that belong to the segments.
+indexes() { files "*.$1" | grep -Fx -f <(sed "s/log$/$1/" "$scratch/logs") || true; }
 joined() { paste -s -d, -; }
 
 files '*.log' >"$scratch/logs"
-files '*.index' >"$scratch/indexes"
-files '*.timeindex' >"$scratch/time-indexes"
+if [ "$sealed" = sealed ]; then
+    but_last <"$scratch/logs" >"$scratch/sealed"
+    mv "$scratch/sealed" "$scratch/logs"
+fi
+indexes index >"$scratch/indexes"
+indexes timeindex >"$scratch/time-indexes"
 echo "$(wc -l <"$scratch/logs") segments, $(wc -l <"$scratch/indexes") offset indexes, $(wc -l <"$scratch/time-indexes") time indexes"
 equal "there are segments" yes "$([ -s "$scratch/logs" ] && echo yes)"
 equal "an offset index for each" "$(sed 's/\.log$//' "$scratch/logs")" "$(sed 's/\.index$//' "$scratch/indexes")"

@@ -162,9 +162,7 @@ impl Broker {
     pub fn stop(&mut self) -> ExitStatus {
         let process = self.ours_mut();
         signal(&process.child, Signal::SIGTERM);
-        wait_for_end(&mut process.child, STOP_MAX).unwrap_or_else(|| {
-            panic!("no end {STOP_MAX:?} after SIGTERM; stderr:\n{}", stderr_of(process.folder.path()))
-        })
+        wait_for_end(&mut process.child, STOP_MAX).unwrap_or_else(|| panic!("no end {STOP_MAX:?} after SIGTERM"))
     }
 
     /// Starts it again on the same data, after [`Broker::kill`] or [`Broker::stop`]; the port may be another one.
@@ -202,6 +200,10 @@ impl Drop for Process {
         // It may have ended before; then there is nothing to kill and its status is known.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            // Shown with the output of the failed test.
+            println!("the broker's stderr:\n{}", stderr_of(self.folder.path()));
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 fn corelog(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_corelog")).args(arguments).env_remove("RUST_LOG").output().unwrap()
@@ -89,10 +90,13 @@ fn dumping_what_is_no_file_of_ours_ends_with_1() {
     }
 }
 
+/// How long a broker may take to stop, on a machine that does much else.
+const STOP_MAX: Duration = Duration::from_secs(30);
+
 /// A broker that runs until the value goes.
 struct Broker {
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
     /// The line that it said first.
     ready: String,
 }
@@ -111,7 +115,7 @@ impl Broker {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
         stdout.read_line(&mut ready).unwrap();
-        Self { child, stdout, ready }
+        Self { child, stdout: Some(stdout), ready }
     }
 
     fn address(&self) -> &str {
@@ -121,9 +125,15 @@ impl Broker {
     /// Asks it to stop; its exit status and what it said after the first line, on both streams.
     fn stop(mut self, signal: Signal) -> (Option<i32>, String, String) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
-        let (mut out, mut err) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut out).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        let mut stdout = self.stdout.take().unwrap();
+        let mut stderr = self.child.stderr.take().unwrap();
+        let (said, saying) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut out, mut err) = (String::new(), String::new());
+            let read = stdout.read_to_string(&mut out).and_then(|_| stderr.read_to_string(&mut err));
+            said.send(read.map(|_| (out, err)))
+        });
+        let (out, err) = saying.recv_timeout(STOP_MAX).expect("the broker does not stop").unwrap();
         (self.child.wait().unwrap().code(), out, err)
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use corelog_shard::copies::Copy;
-use corelog_shard::journal::format::{COMMIT_HEADER_LEN, CommitHeader, FileHeader, next_entry};
+use corelog_shard::journal::format::{CommitHeader, FileHeader};
 use corelog_shard::journal::{Durability, EntryHeader, EntryKind, JournalKind};
 use corelog_shard::log::checkpoint::{self, Checkpoint, PartitionCheckpoint, SealedSegment};
 use corelog_shard::log::index::{OffsetEntry, TimeEntry, encode_offsets, encode_times};
@@ -177,6 +177,7 @@ fn without_a_checkpoint_only_the_last_segment_may_be_unfinished() {
     cut.resize(4096, 0);
     sound(&folder.segment(0, &cut), "what follows stands in the journal");
     folder.segment(40, &segment(40).0);
+    let path = folder.segment(0, &reserved);
     corrupt(&path, bytes.len(), "nothing behind it can be read");
 }
 
@@ -319,7 +320,7 @@ fn journal(durable_sequence_of_the_last: u64) -> (Vec<u8>, Vec<usize>) {
             durable_sequence: if sequence == 52 { durable_sequence_of_the_last } else { 49 },
             metadata_offset: 1,
             predecessor,
-            body_len: (next_entry(COMMIT_HEADER_LEN + entry.len() + payload.len()) - COMMIT_HEADER_LEN) as u64,
+            body_len: (entry.len() + payload.len()) as u64,
             entry_headers_crc: crc32c::crc32c(&entry),
             directory: 11,
         };
@@ -356,6 +357,10 @@ fn a_broken_commit_is_damage_only_below_a_mark() {
     let (status, said) = dump_with(&[], &[&path]);
     assert_eq!(status, DAMAGED, "{said}");
     assert!(said.contains("commits up to 51 were known durable"), "{said}");
+    // The checkpoint needs the journal from ordinal 7 on, and this is 3.
+    let checkpoint = folder.checkpoint(1, 0, 0, 0);
+    sound(&path, "nothing in this file is needed");
+    std::fs::remove_file(checkpoint).unwrap();
 
     // Nothing knew it: the torn end of a crash.
     let (mut bytes, starts) = journal(49);
@@ -402,4 +407,45 @@ fn several_files_are_shown_whatever_is_wrong_with_one() {
     assert_eq!(status, 1);
     let empty = folder.write("shard-0/superblock-a", &Bytes::from(vec![0; 4096]));
     corrupt(&empty, 0, "magic number or checksum");
+}
+
+#[test]
+fn no_bytes_make_it_panic() {
+    let folder = Folder::new();
+    folder.checkpoint(1, 700, 300, 200);
+    let checkpoint = std::fs::read(folder.root.path().join("shard-0/checkpoint-b")).unwrap();
+    let (records, _) = segment(40);
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = move |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    for round in 0..40 {
+        let mut mutated = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            for _ in 0..=round % 4 {
+                let at = next(bytes.len());
+                bytes[at] = next(256) as u8;
+            }
+            bytes.truncate(if round % 3 == 0 { next(bytes.len()) } else { bytes.len() });
+            bytes
+        };
+        let files = [
+            folder.segment(40, &mutated(&records)),
+            folder.write("topics/orders-0/00000000000000000040.index", &mutated(&[7; 80])),
+            folder.write("topics/orders-0/00000000000000000040.timeindex", &mutated(&[7; 84])),
+            folder.write("topics/orders-0/leader-epoch-checkpoint", &mutated(b"0\n2\n1 0\n4 50\n")),
+            folder.write(
+                "topics/orders-0/partition.metadata",
+                &mutated(b"version: 0\ntopic_id: CQkJCQkJCQkJCQkJCQkJCQ\n"),
+            ),
+            folder.write("shard-0/journal-0000", &mutated(&journal(51).0)),
+            folder.write("shard-0/checkpoint-b", &mutated(&checkpoint)),
+            folder.write("shard-0/superblock-a", &mutated(&[7; 4096])),
+        ];
+        let (status, said) = dump_with(&["--records"], &files.each_ref().map(PathBuf::as_path));
+        assert!(status == 0 || status == DAMAGED, "round {round}, status {status}: {said}");
+    }
 }

@@ -263,6 +263,16 @@ impl AppendBuf {
         Self { region: Arc::new(Region::uninitialised(capacity, align)), len: 0 }
     }
 
+    /// Empties the chunk for other content, unless a slice of it is still alive. Says whether it did. Memory that was used
+    /// before costs no page faults.
+    pub fn reuse(&mut self) -> bool {
+        let unshared = Arc::get_mut(&mut self.region).is_some();
+        if unshared {
+            self.len = 0;
+        }
+        unshared
+    }
+
     /// How many bytes are published.
     pub fn len(&self) -> usize {
         self.len
@@ -504,5 +514,18 @@ mod tests {
         let mut chunk = AppendBuf::with_capacity(ALIGN);
         chunk.append(b"abc");
         chunk.skip(1);
+    }
+
+    #[test]
+    fn a_chunk_is_reused_only_when_nobody_reads_it() {
+        let mut chunk = AppendBuf::with_capacity(ALIGN);
+        chunk.append(b"first");
+        let slice = chunk.slice(0..5);
+        assert!(!chunk.reuse());
+        assert_eq!((chunk.len(), &slice[..]), (5, &b"first"[..]));
+        drop(slice);
+        assert!(chunk.reuse());
+        chunk.append(b"other");
+        assert_eq!(chunk.read(0..5), b"other");
     }
 }

@@ -21,6 +21,7 @@ use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::decoder::{DecodeError, Decoder};
 use corelog_wire::frame::encode_response;
+use corelog_wire::header::RequestHeader;
 use corelog_wire::message::Message;
 
 use crate::limits;
@@ -38,6 +39,20 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// Reads a request's header; otherwise why the connection is to be closed.
+    pub(crate) fn decode_header(frame: &'a [u8]) -> Result<Self, String> {
+        let mut body = Decoder::new(frame);
+        let header = RequestHeader::decode(&mut body).map_err(|error| format!("request header: {error}"))?;
+        let (key, version) = (header.request_api_key, header.request_api_version);
+        let api = header.api().ok_or_else(|| format!("API {key} version {version} is not known"))?;
+        // A client that is newer than the broker is told so by the API that is there for it.
+        if !api.serves(version) && api != ApiKey::ApiVersions {
+            return Err(format!("{api} version {version} is not supported"));
+        }
+        let to = ReplyTo { api, version, correlation_id: header.correlation_id };
+        Ok(Self { to, client_id: header.client_id, body })
+    }
+
     /// The request's message, all of it; otherwise why the connection is to be closed.
     pub(crate) fn decode<M: Message<'a>>(&self) -> Result<M, String> {
         let mut body = self.body.clone();
@@ -78,7 +93,6 @@ impl ReplyTo {
 
 /// What became of a request, or of one that had waited.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it lives for one call; a box would cost every produce an allocation")]
 pub(crate) enum Outcome {
     /// The whole frame to send.
     Answer(Vec<Bytes>),
@@ -88,6 +102,8 @@ pub(crate) enum Outcome {
     Close(String),
     /// It goes on when one of these things has happened.
     Wait(Parked, Wait),
+    /// It goes on when the log has room, before anything that came later.
+    NoRoom(produce::Unfinished),
 }
 
 /// What a request waits for. Its handler is called for each of these as it comes.

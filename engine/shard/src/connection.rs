@@ -42,9 +42,13 @@ pub(crate) struct Connection {
     /// Frames that were not taken up yet, in order.
     backlog: VecDeque<Bytes>,
     backlog_bytes: usize,
+    /// Bytes of large answers that were handed to the host and are not sent yet.
+    sending_bytes: usize,
     paused: bool,
     /// Whether it stands in one of the front's queues.
     queued: bool,
+    /// Whether a request that was taken up holds up those behind it.
+    blocked: bool,
     closing: bool,
 }
 
@@ -68,8 +72,10 @@ impl Connection {
             held_bytes: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
+            sending_bytes: 0,
             paused: false,
             queued: false,
+            blocked: false,
             closing: false,
         }
     }
@@ -113,9 +119,19 @@ impl Connection {
         self.backlog_bytes = 0;
     }
 
+    /// While a request that was taken up is not finished, no other one is taken up.
+    pub(crate) fn block(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
     /// Marks it as standing in a queue. False if it stands in one already.
     pub(crate) fn enqueue(&mut self) -> bool {
         !core::mem::replace(&mut self.queued, true)
+    }
+
+    /// Whether it stands in a queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued
     }
 
     /// It left the queue.
@@ -207,6 +223,19 @@ impl Connection {
         })
     }
 
+    /// An answer is on its way to the client. Returns how many bytes of it count against the shard's memory.
+    pub(crate) fn sending(&mut self, segments: &[Bytes]) -> usize {
+        let bytes: usize = segments.iter().map(Bytes::len).sum();
+        let counted = if bytes >= limits::ANSWER_COUNTED_BYTES_MIN { bytes } else { 0 };
+        self.sending_bytes += counted;
+        counted
+    }
+
+    /// Everything was sent, or the connection is gone. Returns how many bytes no longer count.
+    pub(crate) fn sent(&mut self) -> usize {
+        core::mem::take(&mut self.sending_bytes)
+    }
+
     fn slot(&mut self, number: u64) -> &mut Slot {
         let position = number.checked_sub(self.first).expect("a request is answered once") as usize;
         self.slots.get_mut(position).expect("the request was taken up")
@@ -214,11 +243,15 @@ impl Connection {
 
     /// No further request may be taken up.
     fn is_full(&self) -> bool {
-        self.slots.len() >= limits::PIPELINED_REQUESTS_MAX || self.held_bytes >= limits::PIPELINED_BYTES_MAX
+        self.blocked
+            || self.slots.len() >= limits::PIPELINED_REQUESTS_MAX
+            || self.held_bytes >= limits::PIPELINED_BYTES_MAX
     }
 
     fn is_well_below(&self) -> bool {
-        self.slots.len() <= limits::PIPELINED_REQUESTS_MAX / 2 && self.held_bytes <= limits::PIPELINED_BYTES_MAX / 2
+        !self.blocked
+            && self.slots.len() <= limits::PIPELINED_REQUESTS_MAX / 2
+            && self.held_bytes <= limits::PIPELINED_BYTES_MAX / 2
     }
 
     /// Bytes that the connection holds, for tests of the bounds.

@@ -119,7 +119,12 @@ impl Kind {
     ///
     /// # Errors
     /// In words: the disk failed, or neither copy is whole although one was written.
-    pub fn read(&self, disk: &mut dyn Disk, folder: &str, ids: &mut Ids) -> Result<(Option<Copy>, Vec<String>), String> {
+    pub fn read(
+        &self,
+        disk: &mut dyn Disk,
+        folder: &str,
+        ids: &mut Ids,
+    ) -> Result<(Option<Copy>, Vec<String>), String> {
         let mut found: Option<Copy> = None;
         let mut complaints = Vec::new();
         for generation in 0..2 {

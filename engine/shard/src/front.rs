@@ -22,13 +22,12 @@ use bytes::Bytes;
 use corelog_replication::controller::Rejection;
 use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
-use corelog_wire::decoder::Decoder;
-use corelog_wire::header::RequestHeader;
 use corelog_wire::ids::TopicId;
 
 use crate::api::init_producer_id::ProducerIds;
 use crate::api::metadata::TopicCreation;
-use crate::api::{self, Call, Outcome, Parked, ReplyTo, Wait};
+use crate::api::produce::Unfinished;
+use crate::api::{self, Call, Outcome, Parked, Wait};
 use crate::config::BrokerConfig;
 use crate::connection::{Connection, RequestId};
 use crate::fetch_session::FetchSessions;
@@ -86,11 +85,13 @@ pub struct Front {
     idle_checks: BTreeSet<(u64, ConnectionId)>,
     /// Connections whose backlog may go on.
     ready: VecDeque<ConnectionId>,
-    /// Connections whose next frame is a produce request that the log has no room for.
+    /// Connections whose next request is a produce request that the log has no room for.
     wait_for_room: VecDeque<ConnectionId>,
+    /// Of these, the requests that have been taken up already, with their frames.
+    unfinished: BTreeMap<ConnectionId, (RequestId, Unfinished, Bytes)>,
     /// Fetches whose turn it is, but for which there is no memory.
     wait_for_memory: VecDeque<RequestId>,
-    /// Bytes that fetches have asked the disk for and that did not leave yet.
+    /// Bytes that fetches have asked the disk for, and those of large answers that are not sent yet.
     read_bytes: usize,
     is_stopping: bool,
 }
@@ -110,6 +111,7 @@ impl Front {
             idle_checks: BTreeSet::new(),
             ready: VecDeque::new(),
             wait_for_room: VecDeque::new(),
+            unfinished: BTreeMap::new(),
             wait_for_memory: VecDeque::new(),
             read_bytes: 0,
             is_stopping: false,
@@ -131,10 +133,21 @@ impl Front {
 
     /// A connection is gone, with everything it asked for.
     pub fn connection_closed(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
-        let _ = cx;
         self.forget_requests(id);
-        self.connections.remove(&id);
-        // Its entries in the queues are recognised as stale when their turn comes.
+        let Some(mut connection) = self.connections.remove(&id) else { return };
+        self.read_bytes -= connection.sent();
+        if connection.is_queued() {
+            self.ready.retain(|queued| *queued != id);
+            self.wait_for_room.retain(|queued| *queued != id);
+        }
+        self.serve_who_waits_for_memory(cx);
+    }
+
+    /// Everything that was answered on this connection has left.
+    pub fn drained(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        self.read_bytes -= connection.sent();
+        self.serve_who_waits_for_memory(cx);
     }
 
     /// A whole request frame arrived.
@@ -265,7 +278,10 @@ impl Front {
         for _ in 0..limits::REQUESTS_PER_TURN_MAX {
             // One request of each connection in turn.
             let Some(id) = self.next_with_room(cx).or_else(|| self.next_ready()) else { break };
-            if self.take_up(cx, id) {
+            if self.unfinished.contains_key(&id) {
+                self.go_on(cx, id);
+                self.flush(cx, id);
+            } else if self.take_up(cx, id) {
                 self.flush(cx, id);
             } else {
                 self.update_input(cx, id);
@@ -292,7 +308,7 @@ impl Front {
 
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
-        self.purgatory.is_empty()
+        self.purgatory.is_empty() && self.unfinished.is_empty()
     }
 
     /// Takes up the next frame of a connection's backlog, if it may be. False if it may not, or if there is none.
@@ -302,7 +318,7 @@ impl Front {
         if is_produce(frame) {
             // In the order of arrival: who comes while others wait for room waits behind them.
             let is_next = self.wait_for_room.front().is_none_or(|first| *first == id);
-            if !is_next || !cx.logs.can_accept(frame.len()) {
+            if !is_next || !cx.logs.can_accept(0) {
                 if connection.enqueue() {
                     self.wait_for_room.push_back(id);
                 }
@@ -319,24 +335,26 @@ impl Front {
         true
     }
 
+    /// Goes on with the request at the head of those that wait for room.
+    fn go_on(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let (request, unfinished, frame) = self.unfinished.remove(&id).expect("the caller has seen it");
+        let connection = self.connections.get_mut(&id).expect("unfinished requests go with their connection");
+        assert_eq!(self.wait_for_room.pop_front(), Some(id), "it was its turn");
+        connection.dequeue();
+        connection.block(false);
+        let call = Call::decode_header(&frame).expect("it was decoded before");
+        let outcome = unfinished.go_on(cx, &call);
+        self.settle(cx, request, &frame, outcome);
+    }
+
     /// Calls the handler of a request.
     fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes) {
-        let mut body = Decoder::new(frame);
-        let header = match RequestHeader::decode(&mut body) {
-            Ok(header) => header,
-            Err(error) => return self.settle(cx, id, Outcome::Close(format!("request header: {error}"))),
+        let call = match Call::decode_header(frame) {
+            Ok(call) => call,
+            Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
         };
-        let (key, version) = (header.request_api_key, header.request_api_version);
-        let Some(api) = header.api() else {
-            return self.settle(cx, id, Outcome::Close(format!("API {key} version {version} is not known")));
-        };
-        if !api.serves(version) && api != ApiKey::ApiVersions {
-            return self.settle(cx, id, Outcome::Close(format!("{api} version {version} is not supported")));
-        }
-        let to = ReplyTo { api, version, correlation_id: header.correlation_id };
-        let call = Call { to, client_id: header.client_id, body };
         let shared = &mut self.shared;
-        let outcome = match api {
+        let outcome = match call.to.api {
             ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, &call),
             ApiKey::Produce => api::produce::handle(cx, &call),
             ApiKey::Fetch => api::fetch::handle(shared, cx, &call),
@@ -345,11 +363,11 @@ impl Front {
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
         };
-        self.settle(cx, id, outcome);
+        self.settle(cx, id, frame, outcome);
     }
 
     /// Does what a handler decided, but for sending: that is [`Self::flush`]'s.
-    fn settle(&mut self, cx: &mut Context<'_>, id: RequestId, outcome: Outcome) {
+    fn settle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes, outcome: Outcome) {
         let Some(connection) = self.connections.get_mut(&id.connection).filter(|connection| !connection.is_closing())
         else {
             return;
@@ -371,11 +389,18 @@ impl Front {
                 }
                 self.park(id, parked, wait);
             }
+            Outcome::NoRoom(unfinished) => {
+                connection.set_weight(id.number, frame.len());
+                connection.block(true);
+                assert!(connection.enqueue(), "a request that was taken up stands in no queue");
+                self.wait_for_room.push_front(id.connection);
+                self.unfinished.insert(id.connection, (id, unfinished, frame.clone()));
+            }
         }
     }
 
     fn settle_and_flush(&mut self, cx: &mut Context<'_>, id: RequestId, outcome: Outcome) {
-        self.settle(cx, id, outcome);
+        self.settle(cx, id, &Bytes::new(), outcome);
         self.flush(cx, id.connection);
     }
 
@@ -452,10 +477,12 @@ impl Front {
     /// The first connection whose produce request the log has room for now.
     fn next_with_room(&mut self, cx: &Context<'_>) -> Option<ConnectionId> {
         while let Some(id) = self.wait_for_room.front().copied() {
-            match self.connections.get_mut(&id).map(|connection| (connection.next_frame().map(Bytes::len), connection))
-            {
-                Some((Some(bytes), _)) => return cx.logs.can_accept(bytes).then_some(id),
-                Some((None, connection)) => connection.dequeue(),
+            if let Some((_, unfinished, _)) = self.unfinished.get(&id) {
+                return cx.logs.can_accept(unfinished.next_bytes).then_some(id);
+            }
+            match self.connections.get_mut(&id) {
+                Some(connection) if connection.next_frame().is_some() => return cx.logs.can_accept(0).then_some(id),
+                Some(connection) => connection.dequeue(),
                 None => {}
             }
             self.wait_for_room.pop_front();
@@ -483,13 +510,14 @@ impl Front {
             while let Some(segments) = connection.take_answer() {
                 connection.touch(cx.now.monotonic_us);
                 if !segments.is_empty() {
+                    self.read_bytes += connection.sending(&segments);
                     cx.actions.push(Action::Reply { connection: id, segments });
                 }
             }
             let Some(number) = connection.oldest() else { break };
             let oldest = RequestId { connection: id, number };
             let Some(outcome) = self.read(cx, oldest) else { break };
-            self.settle(cx, oldest, outcome);
+            self.settle(cx, oldest, &Bytes::new(), outcome);
         }
         let connection = self.connections.get_mut(&id).expect("the loop looked it up");
         if self.is_stopping && connection.is_idle() {
@@ -522,6 +550,8 @@ impl Front {
     }
 
     fn forget_requests(&mut self, id: ConnectionId) {
+        self.wait_for_memory.retain(|request| request.connection != id);
+        self.unfinished.remove(&id);
         while let Some(parked) = self.purgatory.take_any_of(id) {
             if let Parked::Fetch(pending) = parked {
                 self.read_bytes -= pending.held_bytes();

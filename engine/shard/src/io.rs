@@ -48,6 +48,11 @@ pub enum Event {
         /// The connection that ended.
         connection: ConnectionId,
     },
+    /// Everything that was replied to the connection has been sent: its memory is free again.
+    Drained {
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// A whole request frame, without its four bytes of length.
     Frame {
         /// Where it came from.

@@ -50,3 +50,6 @@ pub const PRODUCER_IDS_LOW: i64 = 100;
 
 const _: () = assert!(PIPELINED_REQUESTS_MAX >= 2 && PIPELINED_BYTES_MAX >= 2, "half of a bound is not nothing");
 const _: () = assert!(FETCH_SESSION_PARTITIONS_MAX <= FETCH_SESSIONS_PARTITIONS_MAX);
+
+/// Answers below this do not count against the memory for reads while they are sent.
+pub const ANSWER_COUNTED_BYTES_MIN: usize = 16 << 10;

@@ -188,6 +188,11 @@ impl Metadata {
         !self.applied.is_empty()
     }
 
+    /// Whether something was proposed that [`Self::turn`] has not taken up yet.
+    pub fn has_proposed(&self) -> bool {
+        self.proposed.count > 0
+    }
+
     /// Moves everything one step on: part of every end of turn, and after every completion.
     pub fn turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
         loop {
@@ -253,8 +258,10 @@ impl Metadata {
             }
             return;
         }
-        let crowded = self.journal.files_in_use() >= 2 && self.journal.files_in_use() * 2 > self.journal.geometry().files_max;
-        let quiet = self.persisting.is_empty() && self.quorum.caught_up() && self.image.offset() == self.quorum.applied();
+        let crowded =
+            self.journal.files_in_use() >= 2 && self.journal.files_in_use() * 2 > self.journal.geometry().files_max;
+        let quiet =
+            self.persisting.is_empty() && self.quorum.caught_up() && self.image.offset() == self.quorum.applied();
         let due = quiet && (crowded || self.quorum.snapshot_due()) && self.journal.has_reserve(HardState::BYTES);
         let Some(hard_state) = self.hard_state.filter(|_| due) else { return };
         let first_ordinal = self.journal.newest_ordinal().unwrap_or(0);
@@ -309,4 +316,3 @@ impl Metadata {
         self.journal.next_deadline_us()
     }
 }
-

@@ -104,6 +104,9 @@ impl Shard {
             Event::ConnectionClosed { connection } => {
                 self.with_front(now, actions, |front, cx| front.connection_closed(cx, connection));
             }
+            Event::Drained { connection } => {
+                self.with_front(now, actions, |front, cx| front.drained(cx, connection));
+            }
             Event::Frame { connection, frame } => {
                 self.with_front(now, actions, |front, cx| front.frame(cx, connection, frame));
             }
@@ -126,7 +129,7 @@ impl Shard {
             }
             self.with_front(now, actions, Front::end_of_turn);
             self.logs.end_of_turn(now, actions);
-            if !self.logs.has_progress() && !self.metadata.has_applied() {
+            if !self.logs.has_progress() && !self.metadata.has_applied() && !self.metadata.has_proposed() {
                 self.has_more = false;
                 break;
             }
@@ -140,23 +143,13 @@ impl Shard {
             return Some(0);
         }
         let stop = if let Stop::Answering { until_us } = self.stop { Some(until_us) } else { None };
-        let parts = [self.front.next_deadline_us(), self.logs.next_deadline_us(), self.metadata.next_deadline_us(), stop];
+        let parts =
+            [self.front.next_deadline_us(), self.logs.next_deadline_us(), self.metadata.next_deadline_us(), stop];
         parts.into_iter().flatten().min()
     }
 
-    fn with_front(
-        &mut self,
-        now: Now,
-        actions: &mut Vec<Action>,
-        call: impl FnOnce(&mut Front, &mut Context<'_>),
-    ) {
-        let mut cx = Context {
-            now,
-            logs: &mut self.logs,
-            metadata: &mut self.metadata,
-            config: &self.config,
-            actions,
-        };
+    fn with_front(&mut self, now: Now, actions: &mut Vec<Action>, call: impl FnOnce(&mut Front, &mut Context<'_>)) {
+        let mut cx = Context { now, logs: &mut self.logs, metadata: &mut self.metadata, config: &self.config, actions };
         call(&mut self.front, &mut cx);
     }
 
@@ -205,12 +198,9 @@ impl Shard {
                         }
                     }
                 }
-                MetadataChange::TopicCreated(topic) => create_partitions(
-                    &mut self.logs,
-                    topic,
-                    self.node,
-                    &topic_config(&self.config, topic, actions),
-                ),
+                MetadataChange::TopicCreated(topic) => {
+                    create_partitions(&mut self.logs, topic, self.node, &topic_config(&self.config, topic, actions))
+                }
                 MetadataChange::TopicConfigChanged { topic, .. } => {
                     let config = topic_config(&self.config, topic, actions);
                     for partition in topic.partitions() {
@@ -237,12 +227,12 @@ impl Shard {
     }
 
     fn stop_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if let Stop::Answering { until_us } = self.stop {
-            if self.front.is_idle() || now.monotonic_us >= until_us {
-                self.logs.begin_stop();
-                self.stop = Stop::WritingBack;
-                self.logs.end_of_turn(now, actions);
-            }
+        if let Stop::Answering { until_us } = self.stop
+            && (self.front.is_idle() || now.monotonic_us >= until_us)
+        {
+            self.logs.begin_stop();
+            self.stop = Stop::WritingBack;
+            self.logs.end_of_turn(now, actions);
         }
         if self.stop == Stop::WritingBack && self.logs.is_stopped() {
             self.stop = Stop::ClosingMetadata;

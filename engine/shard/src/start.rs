@@ -11,10 +11,13 @@ use crate::copies::read_file;
 use crate::front::{Front, Identity};
 use crate::ids::Ids;
 use crate::io::{Action, Disk, LogLevel, Now, OpId, Step};
-use crate::journal::{Damage, EntryHeader, EntryKind, Files, Geometry, Journal, JournalKind, OpenError};
+use crate::journal::{
+    Damage, EntryHeader, EntryKind, Files, GATHER_BYTES_MAX, Geometry, Journal, JournalKind, OpenError,
+};
 use crate::log::checkpoint::{self, Checkpoint, PartitionCheckpoint};
 use crate::log::partition::{NewBatch, Partition, Place};
 use crate::log::producer_state::ProducerBatch;
+use crate::log::tail::ChunkPool;
 use crate::log::write_back::{TOPICS, WriteBack, doomed_folder};
 use crate::log::{AckPoint, LogLimits, Logs, segment};
 use crate::metadata::{self, Metadata, RecoveredLog};
@@ -33,6 +36,9 @@ use corelog_wire::record_batch::{RecordBatch, find_max_timestamp};
 
 /// The folder of the one shard.
 const SHARD_FOLDER: &str = "shard-0";
+
+/// A commit gathers no more than this share of a file.
+const GATHER_SHARE: u64 = 64;
 
 /// How far a recovered batch is unfolded to find its largest timestamp.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
@@ -75,18 +81,27 @@ pub struct StartReport {
 ///
 /// # Errors
 /// What is wrong, where, and what to do.
-pub fn start(disk: &mut dyn Disk, config: BrokerConfig, options: &StartOptions) -> Result<(Shard, StartReport), StartError> {
+pub fn start(
+    disk: &mut dyn Disk,
+    mut config: BrokerConfig,
+    options: &StartOptions,
+) -> Result<(Shard, StartReport), StartError> {
     let mut ids = Ids::new();
     let mut report = StartReport::default();
     let node = BrokerId(config.node_id);
     let superblock = open_superblock(disk, &config, options, &mut ids, &mut report)?;
     let contents = *superblock.contents();
+    let lens = (contents.journal_file_len, contents.metadata_file_len);
+    if lens != (config.journal.file_bytes, config.journal.metadata_file_bytes) {
+        config.adopt_journal_files(lens.0, lens.1).map_err(refuse)?;
+    }
     let block = contents.block as usize;
     let geometry = |kind, dir: &str, file_len, files_max| Geometry {
         block,
         file_len,
         files_max,
         depth: crate::journal::DEPTH,
+        gather_bytes: GATHER_BYTES_MAX.min((file_len / GATHER_SHARE) as usize),
         kind,
         shard: 0,
         directory: superblock.directory_mark(),
@@ -99,13 +114,15 @@ pub fn start(disk: &mut dyn Disk, config: BrokerConfig, options: &StartOptions) 
         geometry(JournalKind::Metadata, metadata::FOLDER, metadata_len, shape.metadata_files_max),
         &mut ids,
     )?;
-    let shard_files = open_files(disk, geometry(JournalKind::Shard, SHARD_FOLDER, shard_len, shape.files_max), &mut ids)?;
+    let shard_files =
+        open_files(disk, geometry(JournalKind::Shard, SHARD_FOLDER, shard_len, shape.files_max), &mut ids)?;
     // Only now is it certain that nobody else writes: what the superblock says is read again.
     let mut superblock = open_superblock(disk, &config, options, &mut ids, &mut StartReport::default())?;
     report.was_clean = superblock.begin_incarnation(disk, &mut ids).map_err(refuse)? || report.is_new;
     let incarnation = superblock.contents().incarnation;
 
-    let mut metadata = recover_metadata(disk, metadata_files, node, incarnation, block, options, &mut ids, &mut report)?;
+    let mut metadata =
+        recover_metadata(disk, metadata_files, node, incarnation, block, options, &mut ids, &mut report)?;
     let (host, port) = options.advertised.clone();
     let broker = BrokerImage {
         id: node,
@@ -244,7 +261,9 @@ fn recover_metadata(
     for damage in &recovered.damage {
         let line = format!("the metadata log is damaged: {damage}");
         if !options.accept_loss {
-            return Err(damaged(format!("{line}; restore it from a copy, or go on without what is lost: --accept-loss")));
+            return Err(damaged(format!(
+                "{line}; restore it from a copy, or go on without what is lost: --accept-loss"
+            )));
         }
         report.warn(line);
     }
@@ -310,7 +329,10 @@ fn check_metadata_offset(
         report.warn(line);
         return Ok(());
     }
-    Err(damaged(format!("{line}; restore the folder {} from a copy, or go on without: --accept-loss", metadata::FOLDER)))
+    Err(damaged(format!(
+        "{line}; restore the folder {} from a copy, or go on without: --accept-loss",
+        metadata::FOLDER
+    )))
 }
 
 /// Damage to acknowledged entries refuses the start, unless the segments hold them or nobody needs them any more.
@@ -439,7 +461,13 @@ fn replay_partition(
             continue;
         }
         if base_offset > partition.log_end {
-            let lost = format!("{}-{}: offsets {} to {}", partition.topic, partition.index, partition.log_end, base_offset - 1);
+            let lost = format!(
+                "{}-{}: offsets {} to {}",
+                partition.topic,
+                partition.index,
+                partition.log_end,
+                base_offset - 1
+            );
             if log_start < base_offset {
                 if !options.accept_loss {
                     return Err(damaged(format!(
@@ -452,7 +480,10 @@ fn replay_partition(
             partition.restart_at(base_offset, options.now.wall_ms);
         }
         replay_batch(partition, &entry, options.now.wall_ms).map_err(|what| {
-            refuse(format!("{}-{} offset {base_offset}: the journal holds no valid batch: {what}", partition.topic, partition.index))
+            refuse(format!(
+                "{}-{} offset {base_offset}: the journal holds no valid batch: {what}",
+                partition.topic, partition.index
+            ))
         })?;
         bytes += entry.payload.len() as u64;
     }
@@ -483,7 +514,7 @@ fn replay_batch(partition: &mut Partition, entry: &ReplayEntry, now_ms: i64) -> 
     };
     let ack = AckPoint { sequence: header.sequence, level: header.level };
     let place = Place { ordinal: entry.ordinal, ack, leader_epoch: header.leader_epoch };
-    partition.append(&new, place, &[&entry.payload], now_ms);
+    partition.append(&new, place, &[&entry.payload], now_ms, &mut ChunkPool::default());
     Ok(())
 }
 
@@ -506,8 +537,11 @@ fn clear_folders(disk: &mut dyn Disk, logs: &mut Logs) -> Result<(), StartError>
                     continue;
                 }
                 let doomed = doomed_folder(&path, [0; 16]);
-                run_chain(disk, alloc::vec![Step::Rename { from: path, to: doomed.clone() }, Step::RemoveDir { path: doomed }])
-                    .map_err(|e| refuse(words(&e)))?;
+                run_chain(
+                    disk,
+                    alloc::vec![Step::Rename { from: path, to: doomed.clone() }, Step::RemoveDir { path: doomed }],
+                )
+                .map_err(|e| refuse(words(&e)))?;
             }
             None => disk.run(Step::RemoveDir { path }).map(|_| ()).map_err(|e| refuse(words(&e)))?,
         }

@@ -31,11 +31,13 @@ pub struct ConnectionLimits {
     pub connections_max: usize,
     /// Bytes queued for one client; a client that lets more pile up is closed.
     pub unsent_bytes_max: usize,
+    /// Bytes queued for all clients together; beyond it those that do not read are closed sooner.
+    pub unsent_pressed_bytes: usize,
     /// Bytes of unfinished small requests of all connections together; beyond it the slowest are closed.
     pub unfinished_bytes_max: usize,
     /// How long an unfinished request may make no progress, in microseconds.
     pub input_stall_us: u64,
-    /// The same while others wait for memory.
+    /// The same while others wait for memory; it holds for answers too, while too much is unsent.
     pub input_stall_pressed_us: u64,
     /// How long an answer may wait for its reader without progress, in microseconds.
     pub output_stall_us: u64,
@@ -48,6 +50,7 @@ impl Default for ConnectionLimits {
         Self {
             connections_max: 10_000,
             unsent_bytes_max: 256 * 1024 * 1024,
+            unsent_pressed_bytes: 256 * 1024 * 1024,
             unfinished_bytes_max: 64 * 1024 * 1024,
             input_stall_us: 30_000_000,
             input_stall_pressed_us: 2_000_000,
@@ -62,6 +65,8 @@ pub(crate) enum Happened {
     Opened(ConnectionId, SocketAddr),
     /// Frames wait; see [`Connections::take_frame`].
     Frames(ConnectionId),
+    /// Everything queued for it has been sent.
+    Drained(ConnectionId),
     Closed(ConnectionId),
 }
 
@@ -169,6 +174,12 @@ impl Connections {
     /// Takes the completion of a send.
     pub(crate) fn sent(&mut self, ring: &mut Ring, place: u32, completion: &Completion, now_us: u64) {
         self.with(ring, place, now_us, |connection, io| connection.sent(completion, io));
+        if let Some(connection) = self.slab.get(place)
+            && !connection.is_ended()
+            && connection.unsent() == 0
+        {
+            self.happened.push_back(Happened::Drained(connection.id));
+        }
     }
 
     /// What happened next.
@@ -294,6 +305,11 @@ impl Connections {
         let limits = self.limits;
         let pressed = self.admission.waiting() > 0 || self.kept > limits.unfinished_bytes_max / 2;
         let input_us = if pressed { limits.input_stall_pressed_us } else { limits.input_stall_us };
+        let unsent: usize = self.slab.iter_mut().map(|(_, connection)| connection.unsent()).sum();
+        let output_us = match unsent >= limits.unsent_pressed_bytes {
+            true => limits.input_stall_pressed_us.min(limits.output_stall_us),
+            false => limits.output_stall_us,
+        };
         self.sweep_at_us = None;
         for place in 0..self.slab.end() {
             let Some(connection) = self.slab.get(place) else { continue };
@@ -302,7 +318,7 @@ impl Connections {
             }
             self.sweep_at_us = Some(now_us + SWEEP_US.min(limits.input_stall_pressed_us).min(limits.linger_us));
             self.with(ring, place, now_us, |connection, io| {
-                connection.check(input_us, limits.output_stall_us, limits.linger_us, io)
+                connection.check(input_us, output_us, limits.linger_us, io)
             });
         }
         if self.admission.waiting() > 0 {

@@ -17,6 +17,9 @@ const FRAME_BYTES_MIN: usize = 8;
 /// A frame above this gets a buffer of its own.
 pub(crate) const SMALL_BYTES: usize = CHUNK_BYTES;
 
+/// An unfinished small frame gets room for all of it when this part of it is there.
+const ROOM_PART: usize = 8;
+
 /// A length that no request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadLength {
@@ -92,7 +95,10 @@ impl Intake {
         while let Some((&length, rest)) = bytes.split_first_chunk() {
             let length = frame_length(length, limit)?;
             if rest.len() < length {
-                self.partial = bytes.to_vec();
+                // Room for all of it where much of it came: an announcement alone is worth no memory.
+                let whole = length <= SMALL_BYTES && rest.len() >= length / ROOM_PART;
+                self.partial = Vec::with_capacity(if whole { LENGTH_BYTES + length } else { bytes.len() });
+                self.partial.extend_from_slice(bytes);
                 return Ok((length > SMALL_BYTES).then_some(length));
             }
             frames.push_back(Bytes::copy_from_slice(&rest[..length]));

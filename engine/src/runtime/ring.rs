@@ -12,9 +12,10 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
 
-use io_uring::types::{CancelBuilder, Fd, TimeoutFlags, Timespec};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, TimeoutFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::provided::ProvidedBuffers;
@@ -229,15 +230,15 @@ impl Ring {
             drop(queue);
             // SAFETY: The arguments are plain numbers; the entries were vouched for when they were pushed.
             let entered = unsafe {
-                self.uring.submitter().enter::<nix::libc::sigset_t>(queued, 0, EnterFlags::GETEVENTS.bits(), None)
+                self.uring.submitter().enter::<libc::sigset_t>(queued, 0, EnterFlags::GETEVENTS.bits(), None)
             };
             match entered {
                 Ok(taken) if taken as u32 >= queued && self.backlog.is_empty() => return Ok(()),
                 Ok(_) => {}
                 Err(error) => match error.raw_os_error() {
-                    Some(nix::libc::EINTR) => {}
+                    Some(libc::EINTR) => {}
                     // The kernel holds more completions than fit: drain first, the next turn submits the rest.
-                    Some(nix::libc::EBUSY | nix::libc::EAGAIN) => return Ok(()),
+                    Some(libc::EBUSY | libc::EAGAIN) => return Ok(()),
                     _ => return Err(error),
                 },
             }
@@ -262,7 +263,29 @@ impl Ring {
 
     /// Whether there is something to drain or to submit.
     pub(crate) fn has_work(&mut self) -> bool {
-        !self.backlog.is_empty() || !self.uring.completion().is_empty() || !self.uring.submission().is_empty()
+        self.has_unsubmitted() || !self.uring.completion().is_empty()
+    }
+
+    /// Whether something was pushed that [`Ring::submit`] has not handed over.
+    pub(crate) fn has_unsubmitted(&mut self) -> bool {
+        !self.backlog.is_empty() || !self.uring.submission().is_empty()
+    }
+
+    /// Blocks the thread until there is a completion, or until `until_us` of the monotonic clock.
+    pub(crate) fn wait_until(&mut self, until_us: Option<u64>) -> io::Result<()> {
+        let left_us = until_us.map(|until| until.saturating_sub(super::clock::monotonic_us()));
+        let time = left_us.map(|us| Timespec::new().sec(us / 1_000_000).nsec((us % 1_000_000) as u32 * 1_000));
+        let arguments = match &time {
+            Some(time) => SubmitArgs::new().timespec(time),
+            None => SubmitArgs::new(),
+        };
+        match self.uring.submitter().submit_with_args(1, &arguments) {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
     }
 
     /// Makes the timer complete at `at_us` of the monotonic clock or earlier. It may complete too early, never too late.
@@ -304,7 +327,7 @@ impl Ring {
 
     /// Watches a descriptor until it is readable, once.
     pub(crate) fn poll_readable(&mut self, descriptor: i32, token: Token) {
-        let entry = opcode::PollAdd::new(Fd(descriptor), nix::libc::POLLIN as u32).build();
+        let entry = opcode::PollAdd::new(Fd(descriptor), libc::POLLIN as u32).build();
         // SAFETY: The entry holds no address.
         unsafe { self.push(entry, token) };
     }
@@ -365,7 +388,7 @@ fn set_up(deferred_work: bool) -> io::Result<(IoUring, bool)> {
             .build(SUBMISSIONS);
         match made {
             Ok(uring) => return Ok((uring, true)),
-            Err(error) if error.raw_os_error() != Some(nix::libc::EINVAL) => return Err(error),
+            Err(error) if error.raw_os_error() != Some(libc::EINVAL) => return Err(error),
             Err(_) => {}
         }
     }
@@ -466,6 +489,24 @@ mod tests {
             ring.woken();
             let completions = wait(&mut ring);
             assert_eq!((completions[0].token, completions[0].result), (Token::File(2), 1));
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_with_a_completion_or_at_its_time() {
+        for wanted in [Features::NEWEST, Features::OLDEST] {
+            let mut ring = Ring::new(wanted, 4).unwrap();
+            let start = super::super::clock::monotonic_us();
+            ring.wait_until(Some(start + 10_000)).unwrap();
+            assert!(super::super::clock::monotonic_us() >= start + 10_000 && !ring.has_work());
+            let (watched, mut writer) = std::os::unix::net::UnixStream::pair().unwrap();
+            ring.poll_readable(watched.as_raw_fd(), Token::File(2));
+            ring.submit().unwrap();
+            let writing = std::thread::spawn(move || writer.write_all(b"x").map(|()| writer).unwrap());
+            ring.wait_until(None).unwrap();
+            assert!(ring.has_work());
+            ring.wait_until(None).unwrap();
+            writing.join().unwrap();
         }
     }
 

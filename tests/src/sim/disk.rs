@@ -340,9 +340,8 @@ impl FaultDisk {
                 for piece in data {
                     for block in piece.chunks(self.block) {
                         if self.random.chance(50) {
-                            let data = vec![Bytes::copy_from_slice(block)];
-                            let opened = &self.open[&file];
-                            self.files[opened.inode].write(self.clock, at, &data[0], false);
+                            let inode = self.opened(file).inode;
+                            self.files[inode].write(self.clock, at, block, false);
                         }
                         at += block.len() as u64;
                     }

@@ -5,7 +5,7 @@
 //! [`Node::advance`] completes one disk step; after every event the shard comes to rest: a turn that asks for another one
 //! without having done anything, again and again, is a panic.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
@@ -119,12 +119,14 @@ impl Node {
     }
 
     fn act(&mut self, actions: Vec<Action>) {
+        let mut answered = BTreeSet::new();
         for action in actions {
             match action {
                 Action::Reply { connection, segments } => {
                     let frame = segments.concat();
                     let length = i32::from_be_bytes(*frame.first_chunk().expect("a frame begins with its length"));
                     assert_eq!(length as usize, frame.len() - 4, "one whole frame per reply");
+                    answered.insert(connection);
                     self.replies.entry(connection).or_default().push_back(frame[4..].to_vec());
                 }
                 Action::Log { level, message } => self.messages.push((level, message)),
@@ -138,6 +140,12 @@ impl Node {
                 Action::PauseInput(_) | Action::ResumeInput(_) => {}
                 Action::Close(connection) => self.closed.push(connection),
             }
+        }
+        // Every answer leaves at once.
+        for connection in answered {
+            let mut more = Vec::new();
+            self.shard.handle(self.now, Event::Drained { connection }, &mut more);
+            self.act(more);
         }
         self.deepest = self.deepest.max(self.disk.in_flight());
     }

@@ -25,6 +25,7 @@ fn geometry(superblock: &Superblock) -> Geometry {
         file_len: superblock.contents().journal_file_len,
         files_max: 3,
         depth: 4,
+        gather_bytes: 0,
         kind: JournalKind::Shard,
         shard: 0,
         directory: superblock.directory_mark(),

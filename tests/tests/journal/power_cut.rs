@@ -7,7 +7,7 @@ use corelog_tests::sim::disk::FaultDisk;
 use corelog_tests::sim::random::Random;
 
 fn fresh(seed: u64) -> World {
-    World::start(FaultDisk::new(BLOCK, seed), 1, 1, seed).unwrap_or_else(|(_, error)| panic!("{error}"))
+    World::start(FaultDisk::new(BLOCK, seed), 1, 1, seed).unwrap_or_else(|failed| panic!("{}", failed.error))
 }
 
 #[test]
@@ -66,17 +66,17 @@ fn at_every_boundary_of_recovery_and_start() {
                 (world.disk.kill(probe_number), world.journal.durable_sequence()),
             ] {
                 let whole = World::start(cut.clone(), world.needed, world.incarnation + 1, 0);
-                let whole = whole.unwrap_or_else(|(_, error)| panic!("{error}"));
+                let whole = whole.unwrap_or_else(|failed| panic!("{}", failed.error));
                 check_start(&whole, must);
                 for boundary in 0..whole.disk.boundaries() {
                     let mut disk = cut.clone();
                     disk.cut_at(boundary);
-                    let Err((disk, _)) = World::start(disk, world.needed, world.incarnation + 1, 0) else {
+                    let Err(failed) = World::start(disk, world.needed, world.incarnation + 1, 0) else {
                         panic!("the power was cut at {boundary} and the start did not notice");
                     };
-                    let again = disk.restart(boundary);
+                    let again = failed.disk.restart(boundary);
                     let again = World::start(again, world.needed, world.incarnation + 2, 0);
-                    let again = again.unwrap_or_else(|(_, error)| panic!("boundary {boundary}: {error}"));
+                    let again = again.unwrap_or_else(|failed| panic!("boundary {boundary}: {}", failed.error));
                     check_start(&again, must);
                 }
                 // Once a start has returned, what it found can never be lost again.
@@ -98,9 +98,9 @@ fn again_and_again() {
     for seed in 3000..3000 + seeds(30) {
         let mut random = Random::new(seed);
         let mut world = fresh(seed);
-        for life in 2..8 {
+        for life in 2..12 {
             // Stop the run at a random completion.
-            let mut left = random.below(60);
+            let mut left = if random.chance(60) { random.below(6) } else { random.below(60) };
             let mut crash: Option<(FaultDisk, Vec<crate::world::Told>, u64, u64)> = None;
             world.run(40, &mut |world| {
                 if crash.is_none() && left == 0 {
@@ -121,8 +121,8 @@ fn again_and_again() {
             let mut look = disk.clone();
             let scanned = scan(&mut look, needed).unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
             check(&expected, &scanned, must, seed);
-            world = World::start(disk, needed, life, seed + life).unwrap_or_else(|(_, error)| panic!("{error}"));
-            if random.chance(50) {
+            world = World::start(disk, needed, life, seed + life).unwrap_or_else(|failed| panic!("{}", failed.error));
+            if random.chance(70) {
                 // The checkpoint at the end of a recovery: what was found is in the segments.
                 world.needed = world.journal.next_ordinal();
                 world.journal.release(world.needed);

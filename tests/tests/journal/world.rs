@@ -10,7 +10,7 @@ use corelog_tests::sim::disk::{Advance, FaultDisk};
 use corelog_tests::sim::random::Random;
 
 pub(crate) const BLOCK: usize = 4096;
-pub(crate) const FILE_LEN: u64 = 64 << 10;
+pub(crate) const FILE_LEN: u64 = 32 << 10;
 
 /// How many seeds to try: `few` of them, or `CORELOG_SEEDS` times as many.
 pub(crate) fn seeds(few: u64) -> u64 {
@@ -22,8 +22,9 @@ pub(crate) fn geometry() -> Geometry {
     Geometry {
         block: BLOCK,
         file_len: FILE_LEN,
-        files_max: 4,
+        files_max: 6,
         depth: 4,
+        gather_bytes: 0,
         kind: JournalKind::Shard,
         shard: 0,
         directory: 0x1234_5678_9abc_def0,
@@ -84,6 +85,12 @@ pub(crate) fn scan(disk: &mut FaultDisk, needed: u64) -> Result<Scanned, OpenErr
     Ok(Scanned { entries, damage: recovered.damage.clone(), recovered, ids })
 }
 
+/// A start that failed, and the disk as it left it.
+pub(crate) struct Failed {
+    pub(crate) disk: FaultDisk,
+    pub(crate) error: OpenError,
+}
+
 pub(crate) struct World {
     pub(crate) disk: FaultDisk,
     pub(crate) journal: Journal,
@@ -105,21 +112,16 @@ pub(crate) struct World {
 
 impl World {
     /// Recovers and starts; what was recovered becomes the model.
-    pub(crate) fn start(
-        mut disk: FaultDisk,
-        needed: u64,
-        incarnation: u64,
-        seed: u64,
-    ) -> Result<Self, (FaultDisk, OpenError)> {
+    pub(crate) fn start(mut disk: FaultDisk, needed: u64, incarnation: u64, seed: u64) -> Result<Self, Box<Failed>> {
         let Scanned { entries, damage, recovered, mut ids, .. } = match scan(&mut disk, needed) {
             Ok(scanned) => scanned,
-            Err(error) => return Err((disk, error)),
+            Err(error) => return Err(Box::new(Failed { disk, error })),
         };
         assert_eq!(damage, [], "nothing was damaged");
         let metadata_offset = recovered.metadata_offset;
         let journal = match Journal::start(&mut disk, recovered, incarnation, &mut ids) {
             Ok(journal) => journal,
-            Err(error) => return Err((disk, error)),
+            Err(error) => return Err(Box::new(Failed { disk, error })),
         };
         let next_offset = entries.iter().map(|told| told.base_offset).max().unwrap_or(-1) + 1;
         Ok(Self {
@@ -257,7 +259,7 @@ impl World {
             for _ in 0..self.random.below(4) {
                 let level =
                     [Durability::Fsync, Durability::Fsync, Durability::Write, Durability::Memory][self.random.below(4)];
-                let len_max = if self.random.chance(10) { 20_000 } else { 3000 };
+                let len_max = if self.random.chance(25) { 20_000 } else { 3000 };
                 self.append(level, len_max);
             }
             self.cut();
@@ -272,6 +274,9 @@ impl World {
             }
             if self.random.chance(15) {
                 self.release();
+            }
+            if self.random.chance(3) {
+                self.journal.end_file();
             }
             if self.random.chance(8) {
                 // Everybody stops for a while.

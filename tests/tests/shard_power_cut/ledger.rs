@@ -163,7 +163,8 @@ impl Ledger {
         model.partitions[partition].sent.insert(checksum(&batch), batch.clone());
         let partitions = [PartitionProduceData { index: partition as i32, records: Some(&batch) }];
         let topics = [TopicProduceData { topic_id: topic, partition_data: (&partitions).into(), ..Default::default() }];
-        let request = ProduceRequest { acks: -1, timeout_ms: 600_000, topic_data: (&topics).into(), ..Default::default() };
+        let request =
+            ProduceRequest { acks: -1, timeout_ms: 600_000, topic_data: (&topics).into(), ..Default::default() };
         node.send(connection, PRODUCE, &request);
         Pending::Produce { topic, partition, batch, producer }
     }
@@ -177,8 +178,12 @@ impl Ledger {
         max_bytes: i32,
     ) -> Pending {
         let index = partition as i32;
-        let partitions =
-            [FetchPartition { partition: index, fetch_offset: from, partition_max_bytes: max_bytes, ..Default::default() }];
+        let partitions = [FetchPartition {
+            partition: index,
+            fetch_offset: from,
+            partition_max_bytes: max_bytes,
+            ..Default::default()
+        }];
         let topics =
             [FetchTopic { topic_id: topic, partitions: (&partitions).into(), ..Default::default() }];
         let request = FetchRequest {
@@ -241,7 +246,8 @@ impl Ledger {
                 assert!(answer.log_start_offset >= model.log_start, "{name}: the log start falls");
                 model.visible = answer.high_watermark;
                 model.log_start = answer.log_start_offset;
-                let bytes: Vec<u8> = answer.records.map_or(vec![], |records| records.pieces().flatten().copied().collect());
+                let bytes: Vec<u8> =
+                    answer.records.map_or(vec![], |records| records.pieces().flatten().copied().collect());
                 self.fetched += bytes.len() as u64;
                 let mut found = vec![];
                 let mut next = None;
@@ -317,7 +323,11 @@ impl Ledger {
                 assert!(log_start <= visible && visible <= log_end, "{what}: {log_start} {visible} {log_end}");
                 assert!(log_start == 0 || topic.retention_bytes.is_some(), "{what}: it begins at {log_start}");
                 if end.keeps(topic.level) {
-                    assert!(log_start >= partition.log_start, "{what}: log start {log_start}, was {}", partition.log_start);
+                    assert!(
+                        log_start >= partition.log_start,
+                        "{what}: log start {log_start}, was {}",
+                        partition.log_start
+                    );
                     assert!(visible >= partition.visible, "{what}: {visible} was {}", partition.visible);
                 } else {
                     partition.producers.clear();
@@ -373,8 +383,11 @@ impl Ledger {
     /// Goes on: the same batches again get their first offsets, new ones follow, and all can be read.
     pub(crate) fn go_on(&mut self, node: &mut Node) {
         let connection = node.connect();
-        let places: Vec<(TopicId, usize)> =
-            self.topics.iter().flat_map(|(id, topic)| (0..topic.partitions.len()).map(move |index| (*id, index))).collect();
+        let places: Vec<(TopicId, usize)> = self
+            .topics
+            .iter()
+            .flat_map(|(id, topic)| (0..topic.partitions.len()).map(move |index| (*id, index)))
+            .collect();
         for place in places {
             let partition = &self.topics[&place.0].partitions[place.1];
             let last = |(id, producer): (&i64, &Producer)| {

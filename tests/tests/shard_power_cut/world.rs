@@ -71,7 +71,14 @@ impl World {
         self.clients = (0..CLIENTS).map(|_| (self.node.connect(), VecDeque::new())).collect();
     }
 
-    pub(crate) fn create(&mut self, name: &str, partitions: i32, level: Durability, segment: u64, retention: Option<u64>) {
+    pub(crate) fn create(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        level: Durability,
+        segment: u64,
+        retention: Option<u64>,
+    ) {
         self.next_topic += 1;
         let topic_id = TopicId([self.next_topic; 16]);
         let broker = BrokerId(self.ledger.config.node_id);

@@ -133,6 +133,12 @@ impl Start {
                 text.ok_or_else(|| Failure::new("--data-dir is empty or not UTF-8; choose another directory"))?;
             config.data_dir = text.to_owned();
         }
+        let request_bytes_max = config.request_bytes_max.to_string();
+        if let Some(asked) = config.explicit("socket.request.max.bytes").filter(|asked| *asked != request_bytes_max) {
+            tracing::warn!(
+                "requests may have {request_bytes_max} bytes, a sixteenth of the memory, instead of {asked}"
+            );
+        }
         let unused: Vec<&str> = config.unused().collect();
         if !unused.is_empty() {
             tracing::warn!("these settings are Kafka's, but change nothing here: {}", unused.join(", "));

@@ -11,14 +11,22 @@ use std::path::Path;
 
 /// The newest checkpoint in a shard's folder that is whole.
 pub(super) fn newest_checkpoint(folder: &Path) -> Option<Checkpoint> {
+    Checkpoint::from_bytes(&newest(&checkpoint::KIND, folder)?.content).ok()
+}
+
+/// The first use of a journal file that recovery needs, as the checkpoint or snapshot beside the journal says.
+pub(super) fn first_ordinal_needed(folder: &Path) -> Option<u64> {
+    let kinds = [checkpoint::KIND, corelog_shard::metadata::SNAPSHOT];
+    kinds.iter().find_map(|kind| newest(kind, folder)).map(|copy| copy.first_ordinal)
+}
+
+/// The newer of two copies that is whole.
+fn newest(kind: &Kind, folder: &Path) -> Option<Copy> {
     let read = |generation| {
-        let file = File::open(Path::new(&checkpoint::KIND.path(folder.to_str()?, generation))).ok()?;
-        let bytes = bytes(&file, file.metadata().ok()?.len()).ok()?;
-        let copy = checkpoint::KIND.decode(&bytes).ok()??;
-        Some((copy.generation, Checkpoint::from_bytes(&copy.content).ok()?))
+        let file = File::open(Path::new(&kind.path(folder.to_str()?, generation))).ok()?;
+        kind.decode(&bytes(&file, file.metadata().ok()?.len()).ok()?).ok()?
     };
-    let newest = [read(0), read(1)].into_iter().flatten().max_by_key(|(generation, _)| *generation);
-    newest.map(|(_, checkpoint)| checkpoint)
+    [read(0), read(1)].into_iter().flatten().max_by_key(|copy| copy.generation)
 }
 
 fn bytes(file: &File, len: u64) -> std::io::Result<Bytes> {

@@ -2,8 +2,10 @@
 //!
 //! A break in the chain of commits is damage only when something that was known durable lies behind it: the marks that
 //! every commit and file header carries tell, those of the other files of the ring too. Above every mark it is the torn
-//! end that a crash leaves, which nobody was told about.
+//! end that a crash leaves, which nobody was told about. A file that the checkpoint beside it no longer needs may hold
+//! anything.
 
+use super::copies::first_ordinal_needed;
 use super::segment::show_records;
 use super::{DumpError, Options, Report};
 use corelog_shard::journal::format::{COMMIT_HEADER_LEN, ENTRY_HEADER_LEN, FileHeader};
@@ -38,6 +40,7 @@ pub(super) fn dump(
         parts.iter().filter_map(|part| if let Part::Behind(_, commit) = part { Some(commit.sequence) } else { None });
     let first = header.map_or(behind.min().unwrap_or(0), |header| header.first_sequence);
     let mut place = Place { next: first, commit: 0..0, sequence: 0 };
+    let needed = path.parent().and_then(first_ordinal_needed);
     let mut mark = None;
     let (mut commits, mut entries) = (0_u64, 0_u64);
     for part in &parts {
@@ -52,12 +55,18 @@ pub(super) fn dump(
         if let Part::Corrupt(range, words) = part {
             let sequence = place.broken(range);
             let mark = *mark.get_or_insert_with(|| mark_of(path, &parts, incarnation));
-            match sequence > mark {
-                true => report.line(format_args!(
-                    "  from byte {} on: a torn end, as a crash leaves it ({words}); commit {sequence} was not known durable",
-                    range.start
-                ))?,
-                false => report.fault(range.start, format_args!("{words}; commits up to {mark} were known durable"))?,
+            let at = range.start;
+            if sequence > mark {
+                report.line(format_args!(
+                    "  from byte {at} on: a torn end, as a crash leaves it ({words}); commit {sequence} was not known durable"
+                ))?;
+            } else if let Some(first) = needed.filter(|first| header.is_some_and(|header| header.ordinal < *first)) {
+                report.line(format_args!(
+                    "  from byte {at} on damaged ({words}), but nothing in this file is needed: the checkpoint needs the \
+                     journal from ordinal {first} on"
+                ))?;
+            } else {
+                report.fault(at, format_args!("{words}; commits up to {mark} were known durable"))?;
             }
             continue;
         }

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use corelog_replication::controller::{self, NewTopic, Rejection, TopicDefaults};
+use corelog_replication::controller::{self, NewTopic, Rejection, TopicDefaults, TopicResult};
 use corelog_replication::ids::BrokerId;
 use corelog_replication::metadata::{MetadataImage, PartitionAssignment, TopicImage, topic_name};
 use corelog_replication::quorum::ProposalId;
@@ -138,26 +138,31 @@ impl TopicCreation {
         }
     }
 
-    /// Creates a topic with the broker's defaults, or joins the creation that is under way.
-    fn create(&mut self, cx: &mut Context<'_>, name: &str) -> Result<ProposalId, Rejection> {
-        if let Some(proposal) = self.under_way.get(name) {
-            return Ok(*proposal);
-        }
-        let topic = NewTopic { name, num_partitions: -1, replication_factor: -1, ..NewTopic::default() };
+    /// Creates topics with the broker's defaults. There is one result per name.
+    fn create(
+        &mut self,
+        cx: &mut Context<'_>,
+        names: &[&str],
+    ) -> impl Iterator<Item = (String, Result<ProposalId, Rejection>)> {
+        let defaults = NewTopic { num_partitions: -1, replication_factor: -1, ..NewTopic::default() };
+        let topics: Vec<_> = names.iter().map(|name| NewTopic { name, ..defaults.clone() }).collect();
         let config = cx.config;
-        let result = controller::create_topics(
+        let results = controller::create_topics(
             cx.metadata.image(),
-            &[topic],
+            &topics,
             &topic_defaults(config),
             &mut || draw_topic_id(&mut self.random),
             &|key, value| check_config(config, key, value),
             false,
         );
-        let created = result.into_iter().next().expect("one result per name").outcome?;
-        let proposal = cx.metadata.propose(&created.records)?;
-        self.under_way.insert(name.to_string(), proposal);
-        self.names.insert(proposal, name.to_string());
-        Ok(proposal)
+        results.into_iter().map(|TopicResult { name, outcome }| {
+            let proposal = outcome.and_then(|created| Ok(cx.metadata.propose(&created.records)?));
+            if let Ok(proposal) = proposal {
+                self.under_way.insert(name.clone(), proposal);
+                self.names.insert(proposal, name.clone());
+            }
+            (name, proposal)
+        })
     }
 }
 
@@ -175,14 +180,22 @@ impl Pending {
     fn create_missing(&mut self, shared: &mut Shared, cx: &mut Context<'_>) -> Vec<ProposalId> {
         let Wanted::Names(names) = &self.wanted else { return Vec::new() };
         let mut proposals = Vec::new();
+        let mut missing = Vec::new();
         for name in names {
-            if cx.metadata.image().topic_by_name(name).is_some() {
-                continue;
+            match shared.creation.under_way.get(name) {
+                Some(proposal) => proposals.push(*proposal),
+                None if cx.metadata.image().topic_by_name(name).is_none() => missing.push(name.as_str()),
+                None => {}
             }
-            match shared.creation.create(cx, name) {
+        }
+        if missing.is_empty() {
+            return proposals;
+        }
+        for (name, proposal) in shared.creation.create(cx, &missing) {
+            match proposal {
                 Ok(proposal) => proposals.push(proposal),
                 Err(rejection) => {
-                    self.refused.insert(name.clone(), client_error(rejection.code));
+                    self.refused.insert(name, client_error(rejection.code));
                 }
             }
         }

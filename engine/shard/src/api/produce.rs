@@ -1,6 +1,7 @@
 //! Produce: record batches go from a request's frame into the log; the answer leaves when they are durable.
 //!
-//! Every partition succeeds or fails on its own. Records are looked at where they lie in the frame and handed to the log
+//! Every partition succeeds or fails on its own. A request whose records the log has no room for waits in the middle and
+//! goes on with the next partition, so that no request is too large for the journal. Records are looked at where they lie in the frame and handed to the log
 //! as a slice of it; nothing is allocated per record. Transactions are not there yet: what belongs to one is refused.
 
 use alloc::boxed::Box;
@@ -35,7 +36,7 @@ const FIRST_WITH_ENDPOINTS: i16 = 10;
 /// The offset and the times of a partition that did not get its records.
 const NONE: i64 = -1;
 
-/// A request whose records are in the log and not durable yet.
+/// A request whose records are in the log, as far as it got, and not durable yet.
 #[derive(Debug)]
 pub(crate) struct Pending {
     to: ReplyTo,
@@ -77,6 +78,14 @@ struct Refusal {
     record_errors: Vec<RecordError>,
 }
 
+/// A request for whose next partition the log has no room.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pending: Pending,
+    /// Bytes that the log must have room for.
+    pub(crate) next_bytes: usize,
+}
+
 /// What holds for all partitions of a request.
 struct Terms<'a> {
     version: i16,
@@ -95,34 +104,22 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     if let Err(reason) = call.check_entries(request.topic_data.len() + count) {
         return Outcome::Close(reason);
     }
-    let terms = Terms {
-        version: call.to.version,
-        client_id: call.client_id,
-        has_transactional_id: request.transactional_id.is_some(),
-        acks: request.acks,
-    };
-    let mut pending = Pending {
+    let pending = Pending {
         to: call.to,
         topics: Vec::with_capacity(request.topic_data.len()),
         partitions: Vec::with_capacity(count),
     };
-    for topic in request.topic_data {
-        let first = pending.partitions.len();
-        let image = cx.metadata.image();
-        let known = if call.to.version >= FIRST_WITH_IDS {
-            image.topic_by_id(topic.topic_id)
-        } else {
-            image.topic_by_name(topic.name)
-        };
-        let known = known.cloned();
-        for partition in topic.partition_data {
-            let result = append(cx, &terms, known.as_deref(), partition.index, partition.records);
-            pending.partitions.push(result);
+    pending.append(cx, call, &request)
+}
+
+impl Unfinished {
+    /// There may be room now. `call` is the same request again.
+    pub(crate) fn go_on(self, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+        match call.decode::<ProduceRequest<'_>>() {
+            Ok(request) => self.pending.append(cx, call, &request),
+            Err(reason) => Outcome::Close(reason),
         }
-        let name = known.map_or_else(|| TopicName::unknown(&topic), TopicName::Known);
-        pending.topics.push(TopicResult { name, partitions: first..pending.partitions.len() });
     }
-    pending.after_append(cx, &request)
 }
 
 /// Validates and appends the records of one partition.
@@ -167,6 +164,11 @@ fn append(
         let message = format!("the record batch has {size} bytes, max.message.bytes of the topic is {max}");
         return result.refused_because(ErrorCode::MESSAGE_TOO_LARGE, message);
     }
+    if records.len() as u64 > config.segment_bytes {
+        let (size, max) = (records.len(), config.segment_bytes);
+        let message = format!("the record batch has {size} bytes, segment.bytes of the topic is {max}");
+        return result.refused_because(ErrorCode::RECORD_LIST_TOO_LARGE, message);
+    }
     let rules = rules(terms.version, config, cx.now.wall_ms);
     let (batch, validated) = match record_batch::validate(records, &rules) {
         Ok(validated) => validated,
@@ -207,6 +209,44 @@ fn rules(produce_version: i16, config: &TopicConfig, now_ms: i64) -> ProduceRule
 }
 
 impl Pending {
+    /// Appends what is not appended yet.
+    fn append(mut self, cx: &mut Context<'_>, call: &Call<'_>, request: &ProduceRequest<'_>) -> Outcome {
+        let terms = Terms {
+            version: call.to.version,
+            client_id: call.client_id,
+            has_transactional_id: request.transactional_id.is_some(),
+            acks: request.acks,
+        };
+        let mut first = 0;
+        for (position, topic) in request.topic_data.iter().enumerate() {
+            let end = first + topic.partition_data.len();
+            if position < self.topics.len() && end <= self.partitions.len() {
+                first = end;
+                continue;
+            }
+            let image = cx.metadata.image();
+            let known = match terms.version >= FIRST_WITH_IDS {
+                true => image.topic_by_id(topic.topic_id),
+                false => image.topic_by_name(topic.name),
+            };
+            let known = known.cloned();
+            if position == self.topics.len() {
+                let name = known.clone().map_or_else(|| TopicName::unknown(&topic), TopicName::Known);
+                self.topics.push(TopicResult { name, partitions: first..end });
+            }
+            for partition in topic.partition_data.iter().skip(self.partitions.len() - first) {
+                let next_bytes = partition.records.map_or(0, <[u8]>::len);
+                if known.is_some() && !cx.logs.can_accept(next_bytes) {
+                    return Outcome::NoRoom(Unfinished { pending: self, next_bytes });
+                }
+                let result = append(cx, &terms, known.as_deref(), partition.index, partition.records);
+                self.partitions.push(result);
+            }
+            first = end;
+        }
+        self.after_append(cx, request)
+    }
+
     /// Everything is appended: answers at once where nothing has to become durable first.
     fn after_append(self, cx: &Context<'_>, request: &ProduceRequest<'_>) -> Outcome {
         if request.acks == 0 {

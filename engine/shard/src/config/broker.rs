@@ -95,7 +95,7 @@ pub struct BrokerConfig {
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
     pub delete_topics: bool,
-    /// The longest request frame: `socket.request.max.bytes`, or the memory for frames where that is less.
+    /// The longest request frame: `socket.request.max.bytes`, or half of the memory for frames where that is less.
     pub request_bytes_max: usize,
     /// `max.connections`: the most connections at a time.
     pub connections_max: usize,
@@ -265,12 +265,13 @@ impl BrokerConfig {
         let files = (self.memory.ring / self.journal.file_bytes).clamp(RING_FILES_MIN, RING_FILES_MAX);
         let files = usize::try_from(files).expect("at most four digits");
         self.journal.files_max = self.journal_files_max.unwrap_or(files);
-        let frames = usize::try_from(self.memory.frames).unwrap_or(usize::MAX);
-        self.request_bytes_max = self.socket_request_bytes_max.min(frames);
+        // So that one largest request never takes all of the memory for requests.
+        let half = usize::try_from(self.memory.frames / 2).unwrap_or(usize::MAX);
+        self.request_bytes_max = self.socket_request_bytes_max.min(half);
         self.topic_defaults.bounds = TopicBounds {
             segment_bytes_min: self.segment_bytes_min,
             journal_message_bytes_max: self.journal.file_bytes / 4,
-            frame_message_bytes_max: self.memory.frames / 2,
+            frame_message_bytes_max: self.memory.frames / 4,
         };
         let listen = self.for_clients(&self.listeners).next().map(|listener| listener.endpoint.clone());
         let advertised = self.for_clients(&self.advertised_listeners).next().map(|listener| listener.endpoint.clone());

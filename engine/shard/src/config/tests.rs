@@ -71,7 +71,7 @@ fn the_defaults_are_kafkas() {
     assert_eq!(config.data_dir, "./corelog-data");
     assert_eq!((config.num_partitions, config.default_replication_factor), (1, 1));
     assert!(config.auto_create_topics && config.delete_topics);
-    assert_eq!(config.request_bytes_max, 104_857_600);
+    assert_eq!(config.request_bytes_max, 64 << 20);
     assert_eq!(config.connections_idle_ms_max, Some(600_000));
     assert_eq!(config.fetch_bytes_max, 57_671_680);
     assert_eq!(config.fetch_sessions_max, 1000);
@@ -167,8 +167,10 @@ fn a_message_has_to_fit_the_journal_and_the_memory() {
     assert!(refusal(&small).starts_with("message.max.bytes: 262145 is above 262144, a quarter of a journal file"));
     assert!(configured(&[small[0], ("message.max.bytes", "262144")]).is_ok());
     let poor = [("corelog.memory.bytes", "67108864"), ("message.max.bytes", "5000000")];
-    assert!(refusal(&poor).contains("above 4194304, a sixteenth of the broker's memory"));
-    assert_eq!(configured(&poor[..1]).unwrap().request_bytes_max, 8 << 20);
+    assert!(refusal(&poor).contains("above 2097152, a thirty-second of the broker's memory"));
+    let rich = configured(&[("corelog.memory.bytes", "4294967296")]).unwrap();
+    assert_eq!(rich.request_bytes_max, 104_857_600);
+    assert_eq!(configured(&poor[..1]).unwrap().request_bytes_max, 4 << 20);
 }
 
 #[test]

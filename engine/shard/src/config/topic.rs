@@ -182,7 +182,7 @@ impl TopicConfig {
         }
         if chosen("max.message.bytes") && message > bounds.frame_message_bytes_max {
             let max = bounds.frame_message_bytes_max;
-            let why = "a sixteenth of the broker's memory: set a lower value, or start the broker with more memory";
+            let why = "a thirty-second of the broker's memory: set a lower value, or start the broker with more memory";
             return Err(ConfigError::new("max.message.bytes", format!("{message} is above {max}, {why}")));
         }
         Ok(())

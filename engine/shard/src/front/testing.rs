@@ -60,8 +60,14 @@ impl Host {
         for key in ["corelog.journal.file.bytes", "corelog.metadata.journal.file.bytes"] {
             config.set(key, "1048576").unwrap();
         }
+        config.set("corelog.segment.bytes.min", "1").unwrap();
         change(&mut config);
         Self::start(MemoryDisk::default(), config)
+    }
+
+    /// A metadata log that holds what [`Self::overload_metadata`] proposes.
+    pub(crate) fn with_large_metadata() -> Self {
+        Self::with(|config| config.set("corelog.metadata.journal.file.bytes", "8388608").unwrap())
     }
 
     fn start(mut disk: MemoryDisk, config: BrokerConfig) -> Self {
@@ -92,10 +98,17 @@ impl Host {
         host
     }
 
-    /// Stops and starts again: what was in memory is on disk now. All connections are gone.
+    /// Stops and starts again: complete segments are on disk only now ([`filler`] completes one). All connections are gone.
     pub(crate) fn restart(&mut self) {
         self.event(Event::Stop);
         self.commit();
+        for _ in 0..100 {
+            // A stop waits for times too.
+            let Some(at_us) = self.shard.next_deadline_us().filter(|_| !self.stopped) else { break };
+            self.now.monotonic_us = self.now.monotonic_us.max(at_us);
+            self.turn();
+            self.commit();
+        }
         assert!(self.stopped, "a stop comes to its end");
         let config = self.shard.parts().3.clone();
         *self = Self::start(core::mem::take(&mut self.disk), config);
@@ -135,6 +148,7 @@ impl Host {
     }
 
     pub(crate) fn act(&mut self, actions: Vec<Action>) {
+        let mut answered = BTreeSet::new();
         for action in actions {
             match action {
                 Action::Reply { connection, segments } => {
@@ -142,6 +156,7 @@ impl Host {
                     let frame = segments.concat();
                     let length = i32::from_be_bytes(*frame.first_chunk().unwrap());
                     assert_eq!(length as usize, frame.len() - 4, "one whole frame per reply");
+                    answered.insert(connection);
                     self.replies.entry(connection).or_default().push_back(frame[4..].to_vec());
                 }
                 Action::PauseInput(connection) => assert!(self.paused.insert(connection), "it was not paused"),
@@ -153,14 +168,31 @@ impl Host {
                 Action::Fatal { message } => panic!("{message}"),
             }
         }
+        // Every answer leaves at once.
+        for connection in answered {
+            let mut more = Vec::new();
+            self.shard.handle(self.now, Event::Drained { connection }, &mut more);
+            self.act(more);
+        }
     }
 
     /// Everything that the shard asked the disk for is done, and what follows from it.
     pub(crate) fn commit(&mut self) {
-        while let Some((op, steps)) = self.asked.pop_front() {
-            let result = run_chain(&mut self.disk, steps);
-            self.event(Event::Completed { op, result });
+        loop {
+            match self.asked.pop_front() {
+                Some((op, steps)) => {
+                    let result = run_chain(&mut self.disk, steps);
+                    self.event(Event::Completed { op, result });
+                }
+                None if self.has_more() => self.turn(),
+                None => break,
+            }
         }
+    }
+
+    /// Whether the shard wants another turn at once.
+    pub(crate) fn has_more(&self) -> bool {
+        self.shard.next_deadline_us().is_some_and(|at_us| at_us <= self.now.monotonic_us)
     }
 
     /// As [`Self::commit`], but nothing can be read.
@@ -252,6 +284,8 @@ impl Host {
         let record = |index| MetadataRecord::BrokerConfig { key: alloc::format!("key{index}"), value: value.clone() };
         let records: Vec<_> = (0..30).map(record).collect();
         while self.metadata().propose(&records).is_ok() {}
+        let small = [MetadataRecord::BrokerConfig { key: "k".to_string(), value: None }];
+        while self.metadata().propose(&small).is_ok() {}
     }
 
     /// Creates a topic behind the front's back. The ids are 01..01, 02..02 and so on.
@@ -335,7 +369,8 @@ impl Disk for MemoryDisk {
                 self.open.insert(file, path);
             }
             Step::Close { file } => {
-                self.open.remove(&file).expect("the file is open");
+                // After an error, also files are closed whose turn to be opened never came.
+                self.open.remove(&file);
             }
             Step::Write { file, offset, data, .. } => {
                 let data = data.concat();
@@ -398,6 +433,14 @@ pub(crate) fn decode<'a, M: Message<'a>>(api: ApiKey, version: i16, reply: &'a [
     let message = M::decode(&mut decoder, version).unwrap();
     decoder.finish().unwrap();
     message
+}
+
+/// A topic config with which [`filler`] begins a new segment.
+pub(crate) const SMALL_SEGMENTS: (&str, &str) = ("segment.bytes", "5100");
+
+/// A value for which a segment with [`SMALL_SEGMENTS`] has room only if it is the first.
+pub(crate) fn filler() -> String {
+    "x".repeat(5_000)
 }
 
 /// A batch of records with these values, a millisecond apart.

@@ -9,7 +9,7 @@ use corelog_wire::api::produce::{PartitionProduceData, ProduceRequest, ProduceRe
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 
-use super::testing::{CLUSTER_ID, Host, NODE_ID, batch, decode};
+use super::testing::{CLUSTER_ID, Host, NODE_ID, SMALL_SEGMENTS, batch, decode, filler};
 use crate::io::{ConnectionId, Event, LogLevel};
 use crate::limits;
 
@@ -74,10 +74,11 @@ fn answers_leave_in_the_order_of_the_requests() {
 #[test]
 fn a_fetch_behind_a_long_poll_holds_no_records() {
     let mut host = Host::new();
-    host.create_topic("full", 1, &[]);
+    host.create_topic("full", 1, &[SMALL_SEGMENTS]);
     host.create_topic("empty", 1, &[]);
     let id = host.open(1);
     produce(&mut host, id, "full", &["a"]);
+    produce(&mut host, id, "full", &[&filler()]);
     host.commit();
     host.restart();
     let id = host.open(1);
@@ -104,21 +105,24 @@ fn ten_thousand_pipelined_requests_are_taken_up_as_answers_leave() {
     host.create_topic("t", 1, &[]);
     let id = host.open(1);
     let mut sent = vec![];
-    for _ in 0..10_000 {
-        sent.push(produce(&mut host, id, "t", &["x"]));
+    let mut answered = vec![];
+    while answered.len() < 10_000 {
+        // A host delivers what has arrived until it is told to stop, and perhaps a little more.
+        while sent.len() < 10_000 && !host.paused.contains(&id) {
+            sent.push(produce(&mut host, id, "t", &["x"]));
+        }
+        for _ in sent.len()..10_000.min(sent.len() + 3) {
+            sent.push(produce(&mut host, id, "t", &["x"]));
+        }
         let (_, parked, ..) = host.front().size();
         assert!(parked <= limits::PIPELINED_REQUESTS_MAX);
-    }
-    assert!(host.paused.contains(&id));
-    let mut answered = vec![];
-    while answered.len() < sent.len() {
+        assert!(parked == limits::PIPELINED_REQUESTS_MAX || sent.len() == 10_000);
         host.commit();
         let before = answered.len();
         while let Some(reply) = host.try_reply(id) {
             answered.push(correlation_id(&reply));
         }
         assert!(answered.len() > before, "every commit brings answers");
-        assert!(answered.len() - before <= limits::PIPELINED_REQUESTS_MAX);
     }
     assert_eq!(answered, sent);
     assert!(is_at_rest(&mut host));
@@ -213,9 +217,10 @@ fn a_connection_that_waits_for_room_may_go_away() {
 #[test]
 fn reads_wait_for_memory_in_turn() {
     let mut host = Host::with(|config| config.memory.reads = 1);
-    host.create_topic("t", 1, &[]);
+    host.create_topic("t", 1, &[SMALL_SEGMENTS]);
     let writer = host.open(0);
     produce(&mut host, writer, "t", &["a"]);
+    produce(&mut host, writer, "t", &[&filler()]);
     host.commit();
     host.restart();
     let readers: Vec<_> = (1..=4).map(|number| host.open(number)).collect();
@@ -236,9 +241,10 @@ fn reads_wait_for_memory_in_turn() {
 #[test]
 fn reads_of_a_client_that_left_count_until_they_end() {
     let mut host = Host::new();
-    host.create_topic("t", 1, &[]);
+    host.create_topic("t", 1, &[SMALL_SEGMENTS]);
     let id = host.open(1);
     produce(&mut host, id, "t", &["a"]);
+    produce(&mut host, id, "t", &[&filler()]);
     host.commit();
     host.restart();
     let id = host.open(1);
@@ -433,4 +439,81 @@ fn stopping_answers_long_polls_and_what_is_in_flight() {
     assert_eq!(host.try_reply(writer), None, "nothing new is taken up");
     assert!(host.front().is_idle());
     assert_eq!(host.closed, [writer, reader, idle].into());
+}
+
+#[test]
+fn a_broker_that_was_idle_stops_too() {
+    let mut host = Host::new();
+    host.create_topic("t", 1, &[]);
+    let id = host.open(1);
+    produce(&mut host, id, "t", &["a"]);
+    host.commit();
+    host.advance_ms(10_000);
+    host.commit();
+    host.restart();
+    host.restart();
+    let id = host.open(1);
+    fetch(&mut host, id, "t", 0, 1, 0);
+    host.commit();
+    let reply = host.reply(id);
+    let response: FetchResponse<'_> = decode(ApiKey::Fetch, FETCH, &reply);
+    assert_eq!(response.responses.first().unwrap().partitions.first().unwrap().high_watermark, 1);
+}
+
+#[test]
+fn a_request_larger_than_the_free_journal_is_served() {
+    let mut host = Host::new();
+    host.create_topic("t", 40, &[]);
+    let id = host.open(1);
+    let records = batch(&["x".repeat(200_000).as_str()]);
+    let partitions: Vec<_> = (0..40).map(|index| PartitionProduceData { index, records: Some(&records) }).collect();
+    let topics = [TopicProduceData { name: "t", partition_data: (&partitions).into(), ..Default::default() }];
+    let request = ProduceRequest { acks: 1, topic_data: (&topics).into(), ..Default::default() };
+    let other = host.open(2);
+    for _ in 0..3 {
+        host.send(id, PRODUCE, &request);
+    }
+    assert_eq!(host.paused, [id].into());
+    assert!(!host.front().is_idle());
+    let small = produce(&mut host, other, "t", &["small"]);
+    assert_eq!(host.try_reply(other), None, "it waits behind the large one");
+    let mut offsets = vec![];
+    host.commit();
+    for _ in 0..3 {
+        let reply = host.reply(id);
+        let response: ProduceResponse<'_> = decode(ApiKey::Produce, PRODUCE, &reply);
+        let answers = response.responses.first().unwrap().partition_responses;
+        assert!(answers.iter().all(|partition| partition.error_code.is_none()));
+        assert!(answers.iter().map(|partition| partition.index).eq(0..40));
+        offsets.push(answers.first().unwrap().base_offset);
+    }
+    let reply = host.reply(other);
+    assert_eq!(correlation_id(&reply), small);
+    let response: ProduceResponse<'_> = decode(ApiKey::Produce, PRODUCE, &reply);
+    offsets.push(response.responses.first().unwrap().partition_responses.first().unwrap().base_offset);
+    assert_eq!(offsets, [0, 2, 3, 1], "the small one had its turn after the first");
+    assert!(is_at_rest(&mut host));
+}
+
+#[test]
+fn a_client_may_leave_in_the_middle_of_a_request() {
+    let mut host = Host::new();
+    host.create_topic("t", 2, &[]);
+    let (id, other) = (host.open(1), host.open(2));
+    let records = batch(&["x".repeat(1_000).as_str()]);
+    let partitions = [0, 1].map(|index| PartitionProduceData { index, records: Some(&records) });
+    let topics = [TopicProduceData { name: "t", partition_data: (&partitions).into(), ..Default::default() }];
+    host.logs().set_room(1_500);
+    host.send(id, PRODUCE, &ProduceRequest { acks: 1, topic_data: (&topics).into(), ..Default::default() });
+    assert!(!host.front().is_idle());
+    assert_eq!(host.paused, [id].into());
+    // More of the same connection waits, and nothing is taken up twice.
+    produce(&mut host, id, "t", &["behind"]);
+    produce(&mut host, other, "t", &["other"]);
+    host.disconnect(id);
+    host.commit();
+    let reply = host.reply(other);
+    let response: ProduceResponse<'_> = decode(ApiKey::Produce, PRODUCE, &reply);
+    assert_eq!(response.responses.first().unwrap().partition_responses.first().unwrap().base_offset, 1);
+    assert!(is_at_rest(&mut host));
 }

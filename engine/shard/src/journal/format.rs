@@ -165,7 +165,7 @@ pub struct FileHeader {
     pub file_len: u64,
     /// The highest sequence known durable when the use was begun.
     pub durable_sequence: u64,
-    /// The first ordinal that was still needed when the use was begun.
+    /// The lowest ordinal of a file that was still needed when the use was begun; its own when none was.
     pub first_needed: u64,
     /// Which shard the journal belongs to.
     pub shard: u32,

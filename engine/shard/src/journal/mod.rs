@@ -38,6 +38,8 @@ use crate::io::IoError;
 pub const COMMIT_BYTES_MAX: usize = 1 << 20;
 /// The most bytes that wait for their write to complete; above it [`Journal::has_room`] says no.
 pub const UNWRITTEN_BYTES_MAX: usize = 16 << 20;
+/// [`Geometry::gather_bytes`] of a journal with files of the usual size.
+pub const GATHER_BYTES_MAX: usize = 128 << 10;
 /// How long, in microseconds, an idle journal waits before it writes a closing commit.
 pub const CLOSE_AFTER_US: u64 = 100_000;
 /// How many commits are in flight at once unless the geometry says otherwise.
@@ -58,6 +60,8 @@ pub struct Geometry {
     pub files_max: usize,
     /// How many commits may be in flight at once, at least 1.
     pub depth: usize,
+    /// While a commit is in flight, the next one gathers at least so many bytes, or waits for the completion.
+    pub gather_bytes: usize,
     /// Which journal it is.
     pub kind: JournalKind,
     /// Which shard it belongs to; 0 for the metadata log.

@@ -105,9 +105,9 @@ impl Ring {
         &self.in_use
     }
 
-    /// The first ordinal that is still needed, as far as the ring was told.
-    pub(super) fn released_below(&self) -> u64 {
-        self.released_below
+    /// The first file in use that was not released.
+    pub(super) fn first_needed(&self) -> Option<u64> {
+        self.in_use.iter().map(|used| used.ordinal).find(|&ordinal| ordinal >= self.released_below)
     }
 
     /// Begins a use of a free file. There must be one.

@@ -388,10 +388,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Where the chain begins: at the first file that is needed, or at the newest one below it.
+    /// Where the chain begins: at the first file that is needed; if that was never begun, at the next one, when that
+    /// needed none before it, or else at the newest one below.
     fn first(&mut self) -> At {
         let recovered = &mut self.recovered;
         let needed = recovered.first_needed;
+        if let Some((&ordinal, used)) = recovered.uses.range(needed..).next()
+            && (ordinal == needed || used.header.first_needed == ordinal)
+        {
+            return used.start();
+        }
         if let Some((_, used)) = recovered.uses.range(..=needed).next_back() {
             return used.start();
         }

@@ -373,6 +373,12 @@ impl Journal {
         self.ring.prepare_ahead(now_us, ids, actions);
         while self.writes.len() < self.geometry.depth {
             if self.full.is_empty() {
+                // A small commit behind one in flight would cost a write of its own; with the next completion it has
+                // become larger, and goes out then.
+                let small = self.open.as_ref().is_some_and(|open| open.write_len() < self.geometry.gather_bytes);
+                if small && !self.writes.is_empty() {
+                    break;
+                }
                 self.close_open();
             }
             let Some(pending) = self.full.pop_front() else { break };
@@ -410,7 +416,7 @@ impl Journal {
             previous_end: self.previous_end,
             file_len: self.geometry.file_len,
             durable_sequence: self.durable,
-            first_needed: self.ring.released_below(),
+            first_needed: self.ring.first_needed().unwrap_or(ordinal).min(ordinal),
             shard: self.geometry.shard,
             slots: self.ring.slots(),
             directory: self.geometry.directory,

@@ -34,6 +34,7 @@ impl Bench {
             file_len: blocks * BLOCK as u64,
             files_max: files,
             depth: 4,
+            gather_bytes: 0,
             kind: JournalKind::Shard,
             shard: 0,
             directory: 42,

@@ -193,7 +193,8 @@ impl SealedSegment {
 
 impl ProducerCheckpoint {
     fn of(id: i64, producer: &Producer) -> Self {
-        let fields = |b: &AppendedBatch| (b.base_sequence, b.last_sequence, b.base_offset, b.last_offset, b.timestamp_ms);
+        let fields =
+            |b: &AppendedBatch| (b.base_sequence, b.last_sequence, b.base_offset, b.last_offset, b.timestamp_ms);
         Self {
             id,
             epoch: producer.epoch,
@@ -203,9 +204,17 @@ impl ProducerCheckpoint {
     }
 
     fn producer(&self) -> Producer {
-        let batch = |&(base_sequence, last_sequence, base_offset, last_offset, timestamp_ms): &(i32, i32, i64, i64, i64)| {
-            AppendedBatch { base_sequence, last_sequence, base_offset, last_offset, timestamp_ms, ack: AckPoint::NOW }
-        };
+        let batch =
+            |&(base_sequence, last_sequence, base_offset, last_offset, timestamp_ms): &(i32, i32, i64, i64, i64)| {
+                AppendedBatch {
+                    base_sequence,
+                    last_sequence,
+                    base_offset,
+                    last_offset,
+                    timestamp_ms,
+                    ack: AckPoint::NOW,
+                }
+            };
         Producer {
             epoch: self.epoch,
             batches: self.batches.iter().take(super::producer_state::BATCHES_KEPT).map(batch).collect(),
@@ -261,7 +270,12 @@ mod tests {
                 created_ms: 3,
             }],
             epochs: vec![(0, 0), (2, 50)],
-            producers: vec![ProducerCheckpoint { id: 1, epoch: 2, last_timestamp_ms: 3, batches: vec![(0, 9, 0, 9, 4)] }],
+            producers: vec![ProducerCheckpoint {
+                id: 1,
+                epoch: 2,
+                last_timestamp_ms: 3,
+                batches: vec![(0, 9, 0, 9, 4)],
+            }],
         };
         Checkpoint { metadata_offset: 12, partitions: vec![partition] }
     }

@@ -201,8 +201,13 @@ mod tests {
     #[test]
     fn what_a_file_says_goes_in_front() {
         let whole = sample();
-        let mut late = SegmentIndex { offsets: whole.offsets[20..].to_vec(), times: whole.times[20..].to_vec(), ..whole.clone() };
-        late.prepend(SegmentIndex { offsets: whole.offsets[..30].to_vec(), times: whole.times[..30].to_vec(), ..whole.clone() });
+        let mut late =
+            SegmentIndex { offsets: whole.offsets[20..].to_vec(), times: whole.times[20..].to_vec(), ..whole.clone() };
+        late.prepend(SegmentIndex {
+            offsets: whole.offsets[..30].to_vec(),
+            times: whole.times[..30].to_vec(),
+            ..whole.clone()
+        });
         assert_eq!(late, whole);
     }
 }

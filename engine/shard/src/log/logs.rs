@@ -8,8 +8,9 @@
 use super::partition::{NewBatch, Partition, Place};
 use super::producer_state::{ProducerBatch, Verdict};
 use super::reads::Reads;
+use super::tail::ChunkPool;
 use super::write_back::WriteBack;
-use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, ReadId, Reached};
+use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, Reached, ReadId};
 use crate::config::TopicConfig;
 use crate::ids::Ids;
 use crate::io::{Action, IoError, LogLevel, Now, OpId};
@@ -118,6 +119,7 @@ pub struct Logs {
     /// Which partitions have entries in which use of a journal file, oldest first.
     pub(super) users: VecDeque<(u64, Vec<PartitionId>)>,
     closed_chunks: VecDeque<PartitionId>,
+    chunk_pool: ChunkPool,
     pub(super) tail_memory: usize,
     pub(super) dirty_bytes: u64,
     free_bytes: u64,
@@ -145,6 +147,7 @@ impl Logs {
             log_starts: VecDeque::new(),
             users: VecDeque::new(),
             closed_chunks: VecDeque::new(),
+            chunk_pool: ChunkPool::default(),
             tail_memory: 0,
             dirty_bytes: 0,
             free_bytes: u64::MAX,
@@ -162,7 +165,14 @@ impl Logs {
     }
 
     /// Adds an empty partition.
-    pub fn create(&mut self, topic_id: TopicId, topic: &str, index: i32, epoch: i32, config: TopicConfig) -> PartitionId {
+    pub fn create(
+        &mut self,
+        topic_id: TopicId,
+        topic: &str,
+        index: i32,
+        epoch: i32,
+        config: TopicConfig,
+    ) -> PartitionId {
         let id = PartitionId(u32::try_from(self.partitions.len()).expect("fewer than 2^32 partitions in a lifetime"));
         let mut partition = Partition::new(id, topic_id, topic.to_string(), index, self.block, config);
         partition.leader_epoch = epoch;
@@ -222,14 +232,21 @@ impl Logs {
 
     /// Whether `bytes` more of produce can be taken now. If not, intake pauses until it can.
     pub fn can_accept(&self, bytes: usize) -> bool {
-        self.journal.has_room(bytes) && (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3
+        self.journal.has_room(bytes)
+            && (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3
     }
 
     /// Appends one validated batch as the producer sent it.
     ///
     /// # Errors
     /// The producer's epoch or sequence does not fit, or the disk is full.
-    pub fn append(&mut self, now: Now, id: PartitionId, batch: &RecordBatch<'_>, v: &Validated) -> Result<Appended, AppendRefused> {
+    pub fn append(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        batch: &RecordBatch<'_>,
+        v: &Validated,
+    ) -> Result<Appended, AppendRefused> {
         if self.free_bytes < self.dirty_bytes + v.size as u64 + self.limits.reserve_bytes {
             let message = "the data directory's file system is full".to_string();
             return Err(AppendRefused { error: ErrorCode::KAFKA_STORAGE_ERROR, message });
@@ -302,7 +319,7 @@ impl Logs {
         let ack = AckPoint { sequence: placed.sequence, level };
         let memory = partition.tail.memory();
         let place = Place { ordinal: placed.ordinal, ack, leader_epoch };
-        for _ in 0..partition.append(&new, place, &pieces, now.wall_ms) {
+        for _ in 0..partition.append(&new, place, &pieces, now.wall_ms, &mut self.chunk_pool) {
             self.closed_chunks.push_back(id);
         }
         self.tail_memory += partition.tail.memory() - memory;
@@ -456,8 +473,7 @@ impl Logs {
 
     /// Moves everything that waited for the journal.
     pub fn note_reached(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let reached =
-            Reached { written: self.journal.written_sequence(), durable: self.journal.durable_sequence() };
+        let reached = Reached { written: self.journal.written_sequence(), durable: self.journal.durable_sequence() };
         if reached == self.reached {
             return;
         }
@@ -504,8 +520,9 @@ impl Logs {
             let Some(partition) = self.partitions[index].as_deref_mut() else { continue };
             partition.producers.expire(expired_ms);
             partition.flushed_producers.expire(expired_ms);
-            // While the journal is full, it waits for the next check.
-            if let Some(target) = partition.retention_target(now.wall_ms).filter(|_| self.journal.has_reserve(0)) {
+            // Without room in the journal the next check does it.
+            let target = partition.retention_target(now.wall_ms).filter(|_| self.journal.has_reserve(0));
+            if let Some(target) = target {
                 let id = partition.id;
                 self.begin_log_start(id, target);
             }
@@ -579,7 +596,7 @@ impl Logs {
             let Some(id) = self.closed_chunks.pop_front() else { break };
             let Some(partition) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
             let flushed = partition.flushed;
-            match partition.tail.evict_oldest(&flushed) {
+            match partition.tail.evict_oldest(&flushed, &mut self.chunk_pool) {
                 Some(freed) => self.tail_memory -= freed,
                 None => self.closed_chunks.push_back(id),
             }
@@ -588,7 +605,9 @@ impl Logs {
 
     /// After a start: segments below the log start, whose removal was cut off, go in the first turn.
     pub(crate) fn trim_after_start(&mut self) {
-        for p in self.partitions.iter().flatten().filter(|p| p.segments[0].next_offset <= p.log_start && p.log_start > 0) {
+        for p in
+            self.partitions.iter().flatten().filter(|p| p.segments[0].next_offset <= p.log_start && p.log_start > 0)
+        {
             self.write_back.trim_later(p.id);
         }
     }

@@ -9,7 +9,7 @@
 use super::leader_epochs::LeaderEpochs;
 use super::producer_state::{ProducerBatch, ProducerState};
 use super::segment::{AppendedToSegment, Segment};
-use super::tail::{Batch, Tail};
+use super::tail::{Batch, ChunkPool, Tail};
 use super::{AckPoint, Flushed, PartitionId, Reached};
 use crate::config::TopicConfig;
 use alloc::collections::VecDeque;
@@ -98,7 +98,14 @@ pub struct WriteBackPlan {
 
 impl Partition {
     /// A partition without records.
-    pub fn new(id: PartitionId, topic_id: TopicId, topic: String, index: i32, block: usize, config: TopicConfig) -> Self {
+    pub fn new(
+        id: PartitionId,
+        topic_id: TopicId,
+        topic: String,
+        index: i32,
+        block: usize,
+        config: TopicConfig,
+    ) -> Self {
         let mut segments = VecDeque::with_capacity(1);
         segments.push_back(Segment::new(0, 0));
         Self {
@@ -180,7 +187,14 @@ impl Partition {
     }
 
     /// Appends a batch at the log end. `place` says where in the journal it went. Returns how many chunks became full.
-    pub fn append(&mut self, batch: &NewBatch, place: Place, pieces: &[&[u8]], now_ms: i64) -> usize {
+    pub fn append(
+        &mut self,
+        batch: &NewBatch,
+        place: Place,
+        pieces: &[&[u8]],
+        now_ms: i64,
+        pool: &mut ChunkPool,
+    ) -> usize {
         let base_offset = self.log_end;
         let last_offset = base_offset + i64::from(batch.last_offset_delta);
         let offset_of_max_timestamp = base_offset + i64::from(batch.max_timestamp_delta);
@@ -219,7 +233,7 @@ impl Partition {
         }
         self.epochs.append(place.leader_epoch, base_offset);
         self.log_end = last_offset + 1;
-        self.tail.append(tail_batch, pieces)
+        self.tail.append(tail_batch, pieces, pool)
     }
 
     /// Moves the high watermark over every batch that reached its level. Returns whether it moved.

@@ -101,7 +101,11 @@ impl ProducerState {
             return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
         }
         if batch.producer_epoch > producer.epoch {
-            return if batch.base_sequence == 0 { Ok(Verdict::New) } else { Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER) };
+            return if batch.base_sequence == 0 {
+                Ok(Verdict::New)
+            } else {
+                Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)
+            };
         }
         let repeated = producer
             .batches
@@ -119,7 +123,14 @@ impl ProducerState {
     }
 
     /// Records a batch that was appended (or replayed). What is not newer than the state leaves it unchanged.
-    pub fn append(&mut self, batch: ProducerBatch, base_offset: i64, last_offset: i64, timestamp_ms: i64, ack: AckPoint) {
+    pub fn append(
+        &mut self,
+        batch: ProducerBatch,
+        base_offset: i64,
+        last_offset: i64,
+        timestamp_ms: i64,
+        ack: AckPoint,
+    ) {
         let producer = self.producers.entry(batch.producer_id).or_insert_with(|| Producer {
             epoch: batch.producer_epoch,
             batches: VecDeque::new(),

@@ -130,7 +130,8 @@ impl Reads {
         let at = partition.segment_of(from);
         let segment = &partition.segments[at];
         // An offset behind the last batch of a segment (a gap) is found in the next one.
-        let segment = if from >= segment.next_offset { partition.segments.get(at + 1).unwrap_or(segment) } else { segment };
+        let segment =
+            if from >= segment.next_offset { partition.segments.get(at + 1).unwrap_or(segment) } else { segment };
         let purpose = Purpose::Fetch { from, max_bytes, whole_first };
         let stage = match self.take_cursor(partition.id, from) {
             Some((base, position)) if base == segment.base_offset => {
@@ -155,9 +156,10 @@ impl Reads {
             TimestampTarget::Max => return Lookup::Done(largest_timestamp(partition)),
             TimestampTarget::At(at_ms) => at_ms,
         };
-        let candidate = partition.segments.iter().find(|s| {
-            s.len > 0 && s.max_timestamp_ms >= at_ms && s.next_offset > partition.log_start
-        });
+        let candidate = partition
+            .segments
+            .iter()
+            .find(|s| s.len > 0 && s.max_timestamp_ms >= at_ms && s.next_offset > partition.log_start);
         let Some(segment) = candidate else { return Lookup::Done(None) };
         if partition.tail.first_offset().is_some_and(|first| first <= segment.base_offset.max(partition.log_start)) {
             return match find_in_tail(partition, at_ms) {
@@ -232,7 +234,8 @@ impl Reads {
             return self.waiting.push_back(job);
         }
         self.reserved_bytes += job.reserved;
-        job.opened = steps.iter().filter_map(|s| if let Step::Open { file, .. } = s { Some(*file) } else { None }).collect();
+        job.opened =
+            steps.iter().filter_map(|s| if let Step::Open { file, .. } = s { Some(*file) } else { None }).collect();
         let op = ids.op();
         self.jobs.insert(op, job);
         actions.push(Action::Io { op, steps });
@@ -516,14 +519,18 @@ fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> Next {
                 }
                 taken = Some((start, at + batch.size(), batch.next_offset()));
             }
-            Purpose::Time { at_ms } if wanted => match record_batch::find_offset_by_timestamp(&batch, at_ms, DECOMPRESSED_BYTES_MAX) {
-                Ok(Some((offset, timestamp_ms))) if offset >= p.log_start => {
-                    let leader_epoch = batch.partition_leader_epoch();
-                    return Next::Found(FoundOffset { offset, timestamp_ms, leader_epoch });
+            Purpose::Time { at_ms } if wanted => {
+                match record_batch::find_offset_by_timestamp(&batch, at_ms, DECOMPRESSED_BYTES_MAX) {
+                    Ok(Some((offset, timestamp_ms))) if offset >= p.log_start => {
+                        let leader_epoch = batch.partition_leader_epoch();
+                        return Next::Found(FoundOffset { offset, timestamp_ms, leader_epoch });
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        return Next::Damaged(damaged(p, job.segment, position + at as u64, &format!("{error}")));
+                    }
                 }
-                Ok(_) => {}
-                Err(error) => return Next::Damaged(damaged(p, job.segment, position + at as u64, &format!("{error}"))),
-            },
+            }
             _ => {}
         }
         at += batch.size();
@@ -541,7 +548,8 @@ fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> Next {
 fn check(p: &Partition, job: &Job, batch: &RecordBatch<'_>, expected: Option<i64>, wanted: bool) -> Result<(), String> {
     let base = batch.base_offset();
     let segment = &p.segments[p.segment_of(job.segment)];
-    let inside = base >= segment.base_offset && batch.next_offset() <= segment.next_offset && batch.last_offset_delta() >= 0;
+    let inside =
+        base >= segment.base_offset && batch.next_offset() <= segment.next_offset && batch.last_offset_delta() >= 0;
     if !inside || expected.is_some_and(|expected| base < expected) {
         return Err(format!("it has offsets {base} to {}, which do not belong there", batch.last_offset()));
     }
@@ -570,10 +578,9 @@ fn find_in_tail(p: &Partition, at_ms: i64) -> Result<Option<FoundOffset>, record
         }
         let bytes = p.tail.copy(batch);
         let Ok((view, _)) = RecordBatch::split_from(&bytes) else { continue };
-        if let Some((offset, timestamp_ms)) = record_batch::find_offset_by_timestamp(&view, at_ms, DECOMPRESSED_BYTES_MAX)? {
-            if offset >= p.log_start {
-                return Ok(Some(FoundOffset { offset, timestamp_ms, leader_epoch: batch.leader_epoch }));
-            }
+        let found = record_batch::find_offset_by_timestamp(&view, at_ms, DECOMPRESSED_BYTES_MAX)?;
+        if let Some((offset, timestamp_ms)) = found.filter(|(offset, _)| *offset >= p.log_start) {
+            return Ok(Some(FoundOffset { offset, timestamp_ms, leader_epoch: batch.leader_epoch }));
         }
     }
     Ok(None)
@@ -594,4 +601,3 @@ fn largest_timestamp(p: &Partition) -> Option<FoundOffset> {
     let leader_epoch = p.epochs.epoch_at(offset).unwrap_or(p.leader_epoch);
     Some(FoundOffset { offset, timestamp_ms, leader_epoch })
 }
-

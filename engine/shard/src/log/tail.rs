@@ -55,6 +55,30 @@ impl Batch {
     }
 }
 
+/// Chunks of the largest size whose content is no longer wanted: a shard in steady state takes no fresh memory.
+#[derive(Debug, Default)]
+pub struct ChunkPool {
+    spare: Vec<AppendBuf>,
+}
+
+/// Chunks that a pool keeps at most.
+const SPARE_CHUNKS_MAX: usize = 64;
+
+impl ChunkPool {
+    fn take(&mut self, capacity: usize) -> AppendBuf {
+        let spare = if capacity == CHUNK_BYTES_MAX { self.spare.pop() } else { None };
+        spare.unwrap_or_else(|| AppendBuf::with_capacity(capacity))
+    }
+
+    fn give(&mut self, mut chunk: AppendBuf) {
+        // What a slow consumer or the disk still reads is freed with its last reader.
+        let wanted = chunk.capacity() == CHUNK_BYTES_MAX && self.spare.len() < SPARE_CHUNKS_MAX;
+        if wanted && chunk.reuse() {
+            self.spare.push(chunk);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Chunk {
     segment: i64,
@@ -85,11 +109,12 @@ impl Tail {
     }
 
     /// Appends a batch, whose bytes come in pieces. Returns how many chunks became full.
-    pub fn append(&mut self, batch: Batch, pieces: &[&[u8]]) -> usize {
+    pub fn append(&mut self, batch: Batch, pieces: &[&[u8]], pool: &mut ChunkPool) -> usize {
         debug_assert_eq!(pieces.iter().map(|p| p.len()).sum::<usize>(), batch.size as usize);
         if let Some(last) = self.batches.back() {
             assert!(last.last_offset < batch.base_offset, "offsets of batches grow");
-            let contiguous = if last.segment == batch.segment { last.end() == batch.position } else { batch.position == 0 };
+            let contiguous =
+                if last.segment == batch.segment { last.end() == batch.position } else { batch.position == 0 };
             assert!(contiguous, "batches are contiguous in positions");
         }
         let mut filled = 0;
@@ -100,7 +125,7 @@ impl Tail {
             while !rest.is_empty() {
                 let chunk = match self.chunks.back_mut() {
                     Some(c) if c.segment == batch.segment && c.end() == position && c.buffer.remaining() > 0 => c,
-                    _ => self.begin_chunk(batch.segment, position, left),
+                    _ => self.begin_chunk(batch.segment, position, left, pool),
                 };
                 let taken = chunk.buffer.append(rest);
                 filled += usize::from(chunk.buffer.remaining() == 0);
@@ -114,12 +139,12 @@ impl Tail {
         filled
     }
 
-    fn begin_chunk(&mut self, segment: i64, position: u64, wanted: usize) -> &mut Chunk {
+    fn begin_chunk(&mut self, segment: i64, position: u64, wanted: usize, pool: &mut ChunkPool) -> &mut Chunk {
         let skipped = (position % self.block) as usize;
         let before = self.chunks.back().filter(|c| c.segment == segment).map_or(0, |c| c.buffer.capacity());
         let block = self.block as usize;
         let capacity = (before * 2).max(skipped + wanted).clamp(block, CHUNK_BYTES_MAX).next_multiple_of(block);
-        let mut buffer = AppendBuf::with_capacity(capacity);
+        let mut buffer = pool.take(capacity);
         buffer.skip(skipped);
         self.memory += buffer.capacity();
         self.chunks.push_back(Chunk { segment, start: position - skipped as u64, buffer });
@@ -205,18 +230,19 @@ impl Tail {
     }
 
     /// Drops the oldest chunk if recovery no longer needs any batch in it. Returns the memory that came free.
-    pub fn evict_oldest(&mut self, flushed: &Flushed) -> Option<usize> {
+    pub fn evict_oldest(&mut self, flushed: &Flushed, pool: &mut ChunkPool) -> Option<usize> {
         let front = self.chunks.front()?;
         let (segment, end) = (front.segment, front.end());
         let clean = segment < flushed.segment || (segment == flushed.segment && end <= flushed.offset_position);
         let closed = self.chunks.len() > 1 || front.buffer.remaining() == 0;
-        (clean && closed).then(|| self.drop_oldest(segment, end))
+        (clean && closed).then(|| self.drop_oldest(segment, end, pool))
     }
 
-    fn drop_oldest(&mut self, segment: i64, end: u64) -> usize {
+    fn drop_oldest(&mut self, segment: i64, end: u64, pool: &mut ChunkPool) -> usize {
         let before = self.memory;
         let chunk = self.chunks.pop_front().expect("the caller saw it");
         self.memory -= chunk.buffer.capacity();
+        pool.give(chunk.buffer);
         while self.batches.front().is_some_and(|b| (b.segment, b.position) < (segment, end)) {
             self.batches.pop_front();
             self.memory -= size_of::<Batch>();
@@ -303,13 +329,13 @@ mod tests {
                 let bytes: Vec<u8> = (0..size).map(|n| (n as usize * 7 + i) as u8).collect();
                 let b = batch(i as i64, segment, position, size);
                 let cut = bytes.len().min(16);
-                tail.append(b, &[&bytes[..cut], &bytes[cut..]]);
+                tail.append(b, &[&bytes[..cut], &bytes[cut..]], &mut ChunkPool::default());
                 position += u64::from(size);
                 model.push((b, bytes));
             }
             let flushed = Flushed::begin(segment);
             for _ in 0..evictions {
-                tail.evict_oldest(&flushed);
+                tail.evict_oldest(&flushed, &mut ChunkPool::default());
             }
             let first = tail.first_offset().expect("the active segment is never evicted here");
             prop_assert!(first <= segment);
@@ -328,20 +354,20 @@ mod tests {
     #[test]
     fn a_straddling_batch_keeps_its_first_chunk() {
         let mut tail = Tail::new(4096);
-        tail.append(batch(0, 0, 0, 4_000), &[&[1; 4_000]]);
-        tail.append(batch(1, 0, 4_000, 4_000), &[&[2; 4_000]]);
+        tail.append(batch(0, 0, 0, 4_000), &[&[1; 4_000]], &mut ChunkPool::default());
+        tail.append(batch(1, 0, 4_000, 4_000), &[&[2; 4_000]], &mut ChunkPool::default());
         let mut flushed = Flushed { position: 4_096, offset: 1, offset_position: 4_000, ..Flushed::begin(0) };
-        assert_eq!(tail.evict_oldest(&flushed), None);
+        assert_eq!(tail.evict_oldest(&flushed, &mut ChunkPool::default()), None);
         flushed.offset_position = 8_000;
-        assert!(tail.evict_oldest(&flushed).is_some());
+        assert!(tail.evict_oldest(&flushed, &mut ChunkPool::default()).is_some());
         assert_eq!(tail.first_offset(), None);
     }
 
     #[test]
     fn an_idle_partition_shrinks_to_what_it_holds() {
         let mut tail = Tail::new(4096);
-        tail.append(batch(0, 0, 0, 900_000), &[&[1; 900_000]]);
-        tail.append(batch(1, 0, 900_000, 100), &[&[2; 100]]);
+        tail.append(batch(0, 0, 0, 900_000), &[&[1; 900_000]], &mut ChunkPool::default());
+        tail.append(batch(1, 0, 900_000, 100), &[&[2; 100]], &mut ChunkPool::default());
         tail.drop_before(1);
         let freed = tail.shrink();
         assert!(freed > 800_000, "{freed}");

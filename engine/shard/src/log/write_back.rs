@@ -101,7 +101,13 @@ pub struct WriteBack {
 
 impl WriteBack {
     /// `folder` is the shard's; `generation` that of the newest checkpoint on disk.
-    pub fn new(folder: String, incarnation: u64, generation: u64, first_ordinal: u64, limits: &super::LogLimits) -> Self {
+    pub fn new(
+        folder: String,
+        incarnation: u64,
+        generation: u64,
+        first_ordinal: u64,
+        limits: &super::LogLimits,
+    ) -> Self {
         Self {
             folder,
             incarnation,
@@ -143,7 +149,13 @@ impl WriteBack {
     }
 
     /// Removes the files of segments that lie below the log start.
-    pub(super) fn remove_segments(&mut self, p: &Partition, gone: &[Segment], ids: &mut Ids, actions: &mut Vec<Action>) {
+    pub(super) fn remove_segments(
+        &mut self,
+        p: &Partition,
+        gone: &[Segment],
+        ids: &mut Ids,
+        actions: &mut Vec<Action>,
+    ) {
         let folder = segment::folder(&p.topic, p.index);
         let mut steps = Vec::with_capacity(gone.len() * 4 + 1);
         for s in gone {
@@ -228,10 +240,11 @@ impl Logs {
         if let Pass::Flushing { .. } = self.write_back.pass {
             self.flush_queue(actions);
         }
-        if let Pass::Carrying { target, carried_sequence } = self.write_back.pass {
-            if carried_sequence <= self.journal.durable_sequence() && self.write_back.removals == 0 {
-                self.begin_checkpoint(target, actions);
-            }
+        if let Pass::Carrying { target, carried_sequence } = self.write_back.pass
+            && carried_sequence <= self.journal.durable_sequence()
+            && self.write_back.removals == 0
+        {
+            self.begin_checkpoint(target, actions);
         }
     }
 
@@ -263,6 +276,8 @@ impl Logs {
         let Pass::Flushing { target, mut carried_bytes, mut carried_sequence } = self.write_back.pass else { return };
         let mut later = VecDeque::new();
         while self.write_back.partition_jobs < JOBS_MAX {
+            // Many small tails together can fill the dirty budget: then each of them is worth a write.
+            let pressed = self.dirty_bytes > self.limits.tail_bytes as u64 / 2;
             let Some(id) = self.write_back.queue.pop_front() else { break };
             let durable = self.journal.durable_sequence();
             let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
@@ -278,8 +293,9 @@ impl Logs {
                 Some(plan) if plan.seal.is_some() || plan.to - plan.from >= WORTH_WRITING_BYTES => {
                     self.begin_write_back(id, plan, actions);
                 }
-                _ if !needed => {}
-                _ if carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4
+                _ if !needed && !(pressed && p.unflushed().next().is_some()) => {}
+                _ if !pressed
+                    && carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4
                     && self.journal.has_reserve_for(tail_count, tail_bytes as usize) =>
                 {
                     carried_bytes += tail_bytes;
@@ -288,7 +304,7 @@ impl Logs {
                 Some(plan) => self.begin_write_back(id, plan, actions),
                 None if p.unflushed().any(|b| b.sequence > durable) => later.push_back(id),
                 None => {
-                    // What is left does not fill a block, and carrying has had its share: seal the segment.
+                    // What is left does not fill a block, and carrying has had its share or does not help: seal it.
                     p.roll(0);
                     self.write_back.queue.push_front(id);
                 }
@@ -430,7 +446,10 @@ impl Logs {
         actions: &mut Vec<Action>,
     ) -> Result<(), String> {
         if !RETRIED.contains(&error.errno) {
-            return Err(format!("{} failed with error {}; the disk must be checked before the next start", error.what, error.errno));
+            return Err(format!(
+                "{} failed with error {}; the disk must be checked before the next start",
+                error.what, error.errno
+            ));
         }
         let words = format!("{} failed with error {} (is the disk full?); trying again", error.what, error.errno);
         Self::log(actions, LogLevel::Error, words);
@@ -709,7 +728,11 @@ fn index_writes(
     for (extension, at, content) in files {
         let file = ids.file();
         let end = (at + content.len()) as u64;
-        steps.push(Step::Open { file, path: segment::file(folder, s.base_offset, extension), mode: OpenMode::BUFFERED });
+        steps.push(Step::Open {
+            file,
+            path: segment::file(folder, s.base_offset, extension),
+            mode: OpenMode::BUFFERED,
+        });
         if !content.is_empty() {
             steps.push(Step::Write { file, offset: at as u64, data: vec![Bytes::from(content)], durable: false });
         }

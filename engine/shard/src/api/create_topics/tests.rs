@@ -175,7 +175,7 @@ fn configs_are_told_with_their_source() {
 
 #[test]
 fn the_broker_says_so_when_it_cannot() {
-    let mut host = Host::new();
+    let mut host = Host::with_large_metadata();
     let id = host.open(1);
     host.overload_metadata();
     send(&mut host, id, 7, false, &[topic("t", 1)]);

@@ -10,7 +10,7 @@ use corelog_wire::api_key::ApiKey;
 use corelog_wire::record_batch;
 
 use super::*;
-use crate::front::testing::{Host, batch, decode};
+use crate::front::testing::{Host, SMALL_SEGMENTS, batch, decode, filler};
 use crate::io::ConnectionId;
 
 const NEWEST: i16 = 18;
@@ -75,7 +75,7 @@ impl Fetcher {
     }
 
     fn over(mut host: Host) -> Self {
-        assert_eq!(host.create_topic("t", 2, &[]), TopicId([1; 16]));
+        assert_eq!(host.create_topic("t", 2, &[SMALL_SEGMENTS]), TopicId([1; 16]));
         let id = host.open(1);
         let session = (0, -1);
         Self {
@@ -109,8 +109,9 @@ impl Fetcher {
         records.len()
     }
 
-    /// What was written is on disk only.
+    /// What partition 0 has is on disk only.
     fn restart(&mut self) {
+        self.write("t", 0, &[&filler()]);
         self.host.restart();
         self.id = self.host.open(1);
     }
@@ -488,7 +489,7 @@ fn reads_from_disk_and_memory_are_joined() {
     fetcher.host.commit();
     let (_, _, answers) = fetcher.answer();
     assert_eq!((&answers[0].batches[..], &answers[1].batches[..]), (&[(0, 0)][..], &[(0, 0)][..]));
-    assert_eq!(answers[0].high_watermark, 1);
+    assert_eq!((answers[0].high_watermark, answers[1].high_watermark), (2, 1));
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_producer_that_resumes_gets_a_new_id() {
 
 #[test]
 fn refusals() {
-    let mut host = Host::new();
+    let mut host = Host::with_large_metadata();
     let id = host.open(1);
     let cases = vec![
         (InitProducerIdRequest { transactional_id: Some("tx"), ..IDEMPOTENT }, ErrorCode::UNSUPPORTED_VERSION),

@@ -9,7 +9,7 @@ use corelog_wire::api_key::ApiKey;
 use corelog_wire::ids::TopicId;
 
 use super::*;
-use crate::front::testing::{Host, batch_at, decode};
+use crate::front::testing::{Host, SMALL_SEGMENTS, batch_at, decode, filler};
 use crate::io::ConnectionId;
 
 const T0: i64 = 1_700_000_000_000;
@@ -17,7 +17,7 @@ const T0: i64 = 1_700_000_000_000;
 /// "t" has records at T0, T0 + 1, T0 + 2 in one batch and at T0 + 1 in another.
 fn host() -> (Host, ConnectionId) {
     let mut host = Host::new();
-    host.create_topic("t", 1, &[]);
+    host.create_topic("t", 1, &[SMALL_SEGMENTS]);
     let id = host.open(1);
     for records in [batch_at(T0, &["a", "b", "c"]), batch_at(T0 + 1, &["d"])] {
         produce(&mut host, id, &records);
@@ -139,7 +139,9 @@ fn partitions_that_are_named_twice_are_refused() {
 
 #[test]
 fn lookups_from_disk_are_waited_for() {
-    let (mut host, _) = host();
+    let (mut host, id) = host();
+    produce(&mut host, id, &batch_at(T0, &[&filler()]));
+    host.commit();
     host.restart();
     let id = host.open(1);
     send(&mut host, id, 7, &[("t", at(T0 + 1)), ("missing", at(-1))]);

@@ -162,7 +162,7 @@ fn asking_creates_and_the_answer_waits() {
 
 #[test]
 fn creation_that_fails_sends_the_client_back() {
-    let mut host = Host::new();
+    let mut host = Host::with_large_metadata();
     let id = host.open(1);
     host.overload_metadata();
     send(&mut host, id, 9, Some(&named(&["t"])), true);

@@ -210,7 +210,7 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         "socket.request.max.bytes",
         Kind::Int(1, I32_MAX),
         Some("104857600"),
-        "The longest request in bytes. An eighth of the memory, where that is less.",
+        "The longest request in bytes. A sixteenth of the memory, where that is less.",
         |config, value| {
             config.socket_request_bytes_max = value.size();
             Ok(())

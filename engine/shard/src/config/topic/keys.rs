@@ -156,7 +156,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some("1048588"),
         synonyms: &[same("message.max.bytes")],
         doc: "The longest record batch that is accepted, compressed as it was sent. At most a quarter of a journal file \
-              and a sixteenth of the broker's memory.",
+              and a thirty-second of the broker's memory.",
         effect: Effect::Field(|config, value| {
             config.max_message_bytes = value.size();
             Ok(())
