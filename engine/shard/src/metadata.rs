@@ -16,6 +16,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::ids::BrokerId;
+use corelog_replication::metadata::encoding::{self, EncodeError};
 use corelog_replication::metadata::{ApplyError, MetadataDelta, MetadataImage, MetadataRecord, snapshot};
 use corelog_replication::quorum::{
     HardState, LogEntry, ProposalId, ProposeError, Quorum, ReadyNumber, Recovered, SnapshotMeta,
@@ -69,10 +70,18 @@ impl RecoveredLog {
 /// A snapshot on its way to the disk.
 #[derive(Debug)]
 struct SnapshotInFlight {
-    op: Option<OpId>,
+    stage: SnapshotStage,
     meta: SnapshotMeta,
     first_ordinal: u64,
-    hard_state_sequence: u64,
+}
+
+/// Which write of a snapshot is awaited.
+#[derive(Debug)]
+enum SnapshotStage {
+    /// The hard state, in a file that the snapshot does not give up: without it a start could not use the snapshot.
+    HardState { sequence: u64, copy: Copy },
+    /// The snapshot itself.
+    Writing(OpId),
 }
 
 /// See the module's description.
@@ -87,8 +96,20 @@ pub struct Metadata {
     persisting: VecDeque<(ReadyNumber, u64)>,
     snapshot: Option<SnapshotInFlight>,
     applied: Vec<Applied>,
-    has_proposed: bool,
+    /// What was proposed and is not in the journal yet.
+    proposed: Proposed,
 }
+
+/// Entries on their way to the journal.
+#[derive(Clone, Copy, Debug, Default)]
+struct Proposed {
+    count: usize,
+    bytes: usize,
+    largest: usize,
+}
+
+/// What an entry adds to the records in it, at most.
+const ENTRY_OVERHEAD: usize = 64;
 
 impl Metadata {
     /// Goes on from what the disk held. Drive it with [`Self::turn`] until it is [`Self::is_caught_up`].
@@ -124,7 +145,7 @@ impl Metadata {
             persisting: VecDeque::new(),
             snapshot: None,
             applied: Vec::new(),
-            has_proposed: false,
+            proposed: Proposed::default(),
         })
     }
 
@@ -141,11 +162,20 @@ impl Metadata {
     /// Proposes records, which apply together or not at all; [`Self::take_applied`] tells.
     ///
     /// # Errors
-    /// Why nothing of it will happen.
+    /// Why nothing of it will happen; overloaded, too, while the journal has no room for it.
     pub fn propose(&mut self, records: &[MetadataRecord]) -> Result<ProposalId, ProposeError> {
-        let proposal = self.quorum.propose(records)?;
-        self.has_proposed = true;
-        Ok(proposal)
+        let len = encoding::encode(records).map_err(ProposeError::Unencodable)?.len() + ENTRY_OVERHEAD;
+        if len > self.journal.geometry().payload_max() {
+            return Err(ProposeError::Unencodable(EncodeError::TooLarge));
+        }
+        let Proposed { count, bytes, largest } = self.proposed;
+        let proposed = Proposed { count: count + 1, bytes: bytes + len, largest: largest.max(len) };
+        if !self.journal.has_room_for(proposed.count, proposed.bytes, proposed.largest) {
+            return Err(ProposeError::Overloaded);
+        }
+        let id = self.quorum.propose(records)?;
+        self.proposed = proposed;
+        Ok(id)
     }
 
     /// What was applied since the last call, in order.
@@ -160,16 +190,16 @@ impl Metadata {
 
     /// Whether something was proposed that [`Self::turn`] has not taken up yet.
     pub fn has_proposed(&self) -> bool {
-        self.has_proposed
+        self.proposed.count > 0
     }
 
     /// Moves everything one step on: part of every end of turn, and after every completion.
     pub fn turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
-        self.has_proposed = false;
         loop {
             while let Some(ready) = self.quorum.poll_ready() {
                 self.persist(ready.number, ready.hard_state, &ready.entries);
             }
+            self.proposed = Proposed::default();
             self.journal.cut(now.monotonic_us, self.image.offset().0, ids, actions);
             let durable = self.journal.durable_sequence();
             while let Some((number, _)) = self.persisting.pop_front_if(|(_, sequence)| *sequence <= durable) {
@@ -185,6 +215,8 @@ impl Metadata {
             }
         }
         self.snapshot_turn(ids, actions);
+        // The hard state of a snapshot goes out at once: nothing else would bring another turn.
+        self.journal.cut(now.monotonic_us, self.image.offset().0, ids, actions);
         self.journal.close_if_idle(now.monotonic_us, self.image.offset().0, ids, actions);
     }
 
@@ -216,11 +248,13 @@ impl Metadata {
     }
 
     fn snapshot_turn(&mut self, ids: &mut Ids, actions: &mut Vec<Action>) {
-        if let Some(snapshot) = &self.snapshot {
-            if snapshot.op.is_none() && snapshot.hard_state_sequence <= self.journal.durable_sequence() {
-                self.journal.release(snapshot.first_ordinal);
-                self.quorum.compact(snapshot.meta);
-                self.snapshot = None;
+        if let Some(snapshot) = &mut self.snapshot {
+            if let SnapshotStage::HardState { sequence, copy } = &snapshot.stage
+                && *sequence <= self.journal.durable_sequence()
+            {
+                let op = ids.op();
+                actions.push(Action::Io { op, steps: SNAPSHOT.write(FOLDER, copy, self.block, ids) });
+                snapshot.stage = SnapshotStage::Writing(op);
             }
             return;
         }
@@ -228,21 +262,18 @@ impl Metadata {
             self.journal.files_in_use() >= 2 && self.journal.files_in_use() * 2 > self.journal.geometry().files_max;
         let quiet =
             self.persisting.is_empty() && self.quorum.caught_up() && self.image.offset() == self.quorum.applied();
-        let Some(hard_state) = self.hard_state.filter(|_| quiet && (crowded || self.quorum.snapshot_due())) else {
-            return;
-        };
+        let due = quiet && (crowded || self.quorum.snapshot_due()) && self.journal.has_reserve(HardState::BYTES);
+        let Some(hard_state) = self.hard_state.filter(|_| due) else { return };
         let first_ordinal = self.journal.newest_ordinal().unwrap_or(0);
         let meta = SnapshotMeta { offset: self.image.offset(), term: self.image.term() };
         // The hard state is needed besides the snapshot, in a file that stays.
         let committed = HardState { committed: meta.offset, ..hard_state };
-        let hard_state_sequence = self.append(EntryKind::RaftHardState, &committed.to_bytes());
+        let sequence = self.append(EntryKind::RaftHardState, &committed.to_bytes());
         self.hard_state = Some(committed);
         self.generation += 1;
         let content = Bytes::from(snapshot::to_bytes(&self.image));
         let copy = Copy { generation: self.generation, first_ordinal, incarnation: self.incarnation, content };
-        let op = ids.op();
-        actions.push(Action::Io { op, steps: SNAPSHOT.write(FOLDER, &copy, self.block, ids) });
-        self.snapshot = Some(SnapshotInFlight { op: Some(op), meta, first_ordinal, hard_state_sequence });
+        self.snapshot = Some(SnapshotInFlight { stage: SnapshotStage::HardState { sequence, copy }, meta, first_ordinal });
     }
 
     /// An operation that the shard started has ended. Returns whether it was one of the metadata log's.
@@ -256,10 +287,14 @@ impl Metadata {
         ids: &mut Ids,
         actions: &mut Vec<Action>,
     ) -> Result<bool, String> {
-        if let Some(snapshot) = self.snapshot.as_mut().filter(|s| s.op == Some(op)) {
-            snapshot.op = None;
+        let is_snapshot = |s: &mut SnapshotInFlight| matches!(s.stage, SnapshotStage::Writing(writing) if writing == op);
+        if let Some(snapshot) = self.snapshot.take_if(is_snapshot) {
             return match result {
-                Ok(_) => Ok(true),
+                Ok(_) => {
+                    self.journal.release(snapshot.first_ordinal);
+                    self.quorum.compact(snapshot.meta);
+                    Ok(true)
+                }
                 Err(error) => Err(format!("the metadata snapshot: {} failed with error {}", error.what, error.errno)),
             };
         }

@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use corelog_replication::metadata::MetadataRecord;
+use corelog_replication::quorum::ProposeError;
 use corelog_shard::config::BrokerConfig;
 use corelog_shard::io::{Action, ConnectionId, Event, LogLevel, Now};
 use corelog_shard::shard::{Shard, StartError};
@@ -204,9 +205,12 @@ impl Node {
         self.replies.get_mut(&connection)?.pop_front()
     }
 
-    /// Proposes metadata.
+    /// Proposes metadata, when the metadata log has room for it.
     pub fn propose(&mut self, records: &[MetadataRecord]) {
-        self.shard.propose(records).expect("the metadata log takes proposals");
+        while let Err(error) = self.shard.propose(records) {
+            assert_eq!(error, ProposeError::Overloaded);
+            assert!(self.advance(), "the metadata log is full and does nothing about it");
+        }
         self.event(Event::Tick);
     }
 

@@ -285,13 +285,8 @@ impl World {
     /// Starts on a disk; the probe sees the disk at every boundary of the start, too.
     fn start(&mut self, disk: FaultDisk, end: End, probe: &mut Probe<'_>) {
         self.look();
-        for cut in cuts_of_start(&disk, &self.ledger) {
-            let mut ledger = self.ledger.clone();
-            if end == End::Killed {
-                // What was only written may be lost by the power cut that comes on top.
-                ledger.now.monotonic_us += 1;
-            }
-            probe(&cut, &ledger);
+        for cut in cuts_of_start(&disk, &self.ledger, None) {
+            probe(&cut, &self.ledger);
         }
         self.node = self.ledger.restart(disk, end);
         self.next_producer = (self.next_producer / 1_000 + 1) * 1_000;
@@ -332,8 +327,8 @@ impl World {
     }
 }
 
-/// The disk at every boundary of a start on it, for a power cut there.
-pub(crate) fn cuts_of_start(disk: &FaultDisk, ledger: &Ledger) -> Vec<FaultDisk> {
+/// The disk at boundaries of a start on it, for a power cut there: at all of them, or at so many drawn ones.
+pub(crate) fn cuts_of_start(disk: &FaultDisk, ledger: &Ledger, some: Option<(usize, &mut Random)>) -> Vec<FaultDisk> {
     let whole = Node::start(disk.clone(), &ledger.config, ledger.now, false);
     let boundaries = whole.map_or_else(|(_, error)| panic!("{}", error.message), |(node, _)| node.disk.boundaries());
     let cut = |boundary| {
@@ -344,5 +339,8 @@ pub(crate) fn cuts_of_start(disk: &FaultDisk, ledger: &Ledger) -> Vec<FaultDisk>
             Ok(_) => panic!("the power was cut at {boundary} and the start did not notice"),
         }
     };
-    (0..boundaries).map(cut).collect()
+    match some {
+        None => (0..boundaries).map(cut).collect(),
+        Some((times, random)) => (0..times).map(|_| cut(random.below(boundaries as usize) as u64)).collect(),
+    }
 }

@@ -165,6 +165,16 @@ impl Ring {
         actions.push(Action::Io { op, steps });
     }
 
+    /// Whether there are too few files because there was no space for another one.
+    pub(super) fn is_short(&self) -> bool {
+        self.spare() < 2 && (self.out_of_space || self.prepare_again_at_us > 0)
+    }
+
+    /// When the preparation of another file is tried again, if it has to be.
+    pub(super) fn prepare_again_at_us(&self) -> Option<u64> {
+        (self.is_short() && self.preparing.is_none()).then_some(self.prepare_again_at_us)
+    }
+
     /// Chooses the next file to prepare, marks it, and says how.
     pub(super) fn preparation(&mut self, ids: &mut Ids) -> (u32, FileId, Vec<Step>) {
         let unready = self.slots.iter().position(|slot| matches!(slot, Slot::Missing | Slot::Raw(_)));
@@ -187,6 +197,7 @@ impl Ring {
         let Slot::Preparing(file) = self.slots[slot as usize] else { panic!("journal file {slot} was not prepared") };
         self.slots[slot as usize] = Slot::Ready(file);
         self.free.push_back(slot);
+        self.prepare_again_at_us = 0;
     }
 
     /// Takes the completion of a preparation; `None` when the operation was another's.

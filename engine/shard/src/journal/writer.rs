@@ -241,10 +241,30 @@ impl Journal {
         if self.fits_here(bytes) { self.ring.spare() >= 1 } else { self.ring.free() >= 1 && self.ring.spare() >= 2 }
     }
 
+    /// Whether `count` entries with payloads of `bytes` bytes together, `largest` the longest of them, may be appended one
+    /// after the other.
+    pub fn has_room_for(&self, count: usize, bytes: usize, largest: usize) -> bool {
+        let block = self.geometry.block;
+        let total = bytes + count * (ENTRY_HEADER_LEN + COMMIT_HEADER_LEN + block);
+        if count <= 1 || self.fits_here(total) {
+            return self.has_room(if count <= 1 { largest } else { total });
+        }
+        // Two files in a row hold more than one file's worth, or the second would not have been begun.
+        let usable = self.geometry.file_len as usize - 2 * block;
+        let files = 2 * total / usable + 1;
+        !self.failed && self.ring.free() >= files && self.ring.spare() > files
+    }
+
     /// Whether an entry of the journal's own (carried records, a log start) may be appended: as [`Self::has_room`], but
     /// the reserve is for it.
     pub fn has_reserve(&self, bytes: usize) -> bool {
         !self.failed && (self.fits_here(bytes) || self.ring.free() >= 1)
+    }
+
+    /// As [`Self::has_reserve`], for `count` entries of `bytes` bytes together, less than half a file.
+    pub fn has_reserve_for(&self, count: usize, bytes: usize) -> bool {
+        let between = count * (ENTRY_HEADER_LEN + COMMIT_HEADER_LEN) + 2 * self.geometry.block;
+        self.has_reserve(bytes + between)
     }
 
     fn fits_here(&self, bytes: usize) -> bool {
@@ -348,8 +368,9 @@ impl Journal {
         }
         if self.open.is_some() || !self.full.is_empty() {
             self.last_cut_us = now_us;
-            self.ring.prepare_ahead(now_us, ids, actions);
         }
+        // Also when nothing is to be written: it may be for want of a file that nothing comes in.
+        self.ring.prepare_ahead(now_us, ids, actions);
         while self.writes.len() < self.geometry.depth {
             if self.full.is_empty() {
                 // A small commit behind one in flight would cost a write of its own; with the next completion it has
@@ -553,8 +574,18 @@ impl Journal {
         self.ring.reclaim(self.durable_ordinal);
     }
 
-    /// When [`Self::close_if_idle`] wants to be called.
+    /// Whether the ring is short of files because there was no space for another one.
+    pub fn is_short(&self) -> bool {
+        self.ring.is_short()
+    }
+
+    /// When [`Self::close_if_idle`] or [`Self::cut`] wants to be called.
     pub fn next_deadline_us(&self) -> Option<u64> {
+        let prepare = if self.failed { None } else { self.ring.prepare_again_at_us() };
+        self.closing_due_us().into_iter().chain(prepare).min()
+    }
+
+    fn closing_due_us(&self) -> Option<u64> {
         self.wants_closing().then_some(self.last_cut_us + CLOSE_AFTER_US)
     }
 
@@ -571,7 +602,7 @@ impl Journal {
 
     /// Writes a closing commit when the journal has been idle for [`CLOSE_AFTER_US`] and needs one.
     pub fn close_if_idle(&mut self, now_us: u64, metadata_offset: u64, ids: &mut Ids, actions: &mut Vec<Action>) {
-        if self.next_deadline_us().is_some_and(|deadline| deadline <= now_us) {
+        if self.closing_due_us().is_some_and(|deadline| deadline <= now_us) {
             self.close(now_us, metadata_offset, ids, actions);
         }
     }

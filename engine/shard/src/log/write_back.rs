@@ -254,7 +254,8 @@ impl Logs {
                 let used = self.journal.files_in_use();
                 let half_full = used >= 2 && used * 2 > self.journal.geometry().files_max;
                 let frees = self.journal.newest_ordinal().is_some_and(|newest| newest > self.write_back.last_target);
-                (half_full && frees) || self.dirty_bytes > self.write_back.dirty_trigger
+                let short = used >= 2 && self.journal.is_short();
+                ((half_full || short) && frees) || self.dirty_bytes > self.write_back.dirty_trigger
             }
             _ => false,
         }
@@ -286,21 +287,26 @@ impl Logs {
             }
             let needed = p.oldest_needed_ordinal().is_some_and(|ordinal| ordinal < target);
             let plan = p.plan_write_back(durable, self.block as u64);
-            let tail_bytes: u64 = p.unflushed().filter(|b| b.ordinal < target).map(|b| u64::from(b.size)).sum();
+            let tail = p.unflushed().filter(|b| b.ordinal < target);
+            let (tail_count, tail_bytes) = tail.fold((0, 0), |(n, bytes), b| (n + 1, bytes + u64::from(b.size)));
             match plan {
                 Some(plan) if plan.seal.is_some() || plan.to - plan.from >= WORTH_WRITING_BYTES => {
                     self.begin_write_back(id, plan, actions);
                 }
-                _ if !needed && !pressed => {}
+                _ if !needed && !(pressed && p.unflushed().next().is_some()) => {}
                 _ if !pressed
                     && carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4
-                    && self.journal.has_reserve(tail_bytes as usize) =>
+                    && self.journal.has_reserve_for(tail_count, tail_bytes as usize) =>
                 {
                     carried_bytes += tail_bytes;
                     carried_sequence = carried_sequence.max(self.carry(id, target));
                 }
                 Some(plan) => self.begin_write_back(id, plan, actions),
-                None if p.unflushed().any(|b| b.sequence > durable) => later.push_back(id),
+                None if p.unflushed().any(|b| b.sequence > durable) => {
+                    // Below level fsync nobody else may ever ask for it.
+                    self.journal.request_sync(&mut self.ids, actions);
+                    later.push_back(id);
+                }
                 None => {
                     // What is left does not fill a block, and carrying has had its share or does not help: seal it.
                     p.roll(0);
