@@ -184,8 +184,7 @@ impl Ledger {
             partition_max_bytes: max_bytes,
             ..Default::default()
         }];
-        let topics =
-            [FetchTopic { topic_id: topic, partitions: (&partitions).into(), ..Default::default() }];
+        let topics = [FetchTopic { topic_id: topic, partitions: (&partitions).into(), ..Default::default() }];
         let request = FetchRequest {
             max_wait_ms: 0,
             min_bytes: 0,
