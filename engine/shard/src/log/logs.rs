@@ -448,13 +448,12 @@ impl Logs {
     }
 
     fn read_completed(&mut self, op: OpId, result: Result<Vec<Bytes>, IoError>, actions: &mut Vec<Action>) {
-        let Some(id) = self.reads.partition_of(op) else { return self.reads.abandoned(op) };
-        match self.partitions[id.0 as usize].as_deref_mut() {
-            Some(partition) => {
-                self.reads.completed(partition, op, result, self.block, &mut self.ids, &mut self.progress, actions);
-            }
-            None => self.reads.abandoned(op),
-        }
+        // The reads of a partition that is removed are abandoned with it.
+        let Some(id) = self.reads.partition_of(op) else {
+            return self.reads.abandoned(op, result.is_err(), &mut self.ids, actions);
+        };
+        let partition = self.partitions[id.0 as usize].as_deref_mut().expect("its reads are not abandoned");
+        self.reads.completed(partition, op, result, self.block, &mut self.ids, &mut self.progress, actions);
     }
 
     /// The end of a turn: commits are cut, watermarks moved, disk jobs started.
@@ -467,7 +466,7 @@ impl Logs {
         self.evict();
         while let Some(id) = self.reads.next_waiting() {
             let Some(partition) = self.partitions[id.0 as usize].as_deref() else { break };
-            self.reads.start_waiting(partition, self.block, &mut self.ids, actions);
+            self.reads.start_waiting(partition, self.block, &mut self.ids, &mut self.progress, actions);
         }
     }
 

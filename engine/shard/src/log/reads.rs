@@ -248,19 +248,44 @@ impl Reads {
     }
 
     /// Starts the job at the head of the line.
-    pub(super) fn start_waiting(&mut self, p: &Partition, block: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
-        if let Some(job) = self.waiting.pop_front() {
-            self.submit(p, job, block, ids, actions);
+    pub(super) fn start_waiting(
+        &mut self,
+        p: &Partition,
+        block: usize,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
+        match self.waiting.pop_front() {
+            Some(job) if is_gone(p, job.segment) => self.segment_gone(p, job, block, ids, progress, actions),
+            Some(job) => self.submit(p, job, block, ids, actions),
+            None => {}
         }
     }
 
-    /// Nobody waits for this operation any more.
-    pub(super) fn abandoned(&mut self, op: OpId) {
-        if let Some((reserved, _)) = self.abandoned.remove(&op) {
-            self.reserved_bytes -= reserved;
+    /// Retention took the segment away from under the job: what was asked for is below the log start now.
+    fn segment_gone(
+        &mut self,
+        p: &Partition,
+        job: Job,
+        block: usize,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
+        match job.purpose {
+            Purpose::Fetch { .. } => finish(&job, Err(ErrorCode::OFFSET_OUT_OF_RANGE), progress),
+            Purpose::Time { .. } => self.next_segment(p, job, block, ids, progress, actions),
         }
-        if let Some(job) = self.jobs.remove(&op) {
-            self.reserved_bytes -= job.reserved;
+    }
+
+    /// An operation has ended for which nobody waits any more.
+    pub(super) fn abandoned(&mut self, op: OpId, failed: bool, ids: &mut Ids, actions: &mut Vec<Action>) {
+        if let Some((reserved, opened)) = self.abandoned.remove(&op) {
+            self.reserved_bytes -= reserved;
+            if failed {
+                self.close(opened, ids, actions);
+            }
         }
         self.closing.retain(|closing| *closing != op);
     }
@@ -277,8 +302,14 @@ impl Reads {
         progress: &mut Progress,
         actions: &mut Vec<Action>,
     ) {
-        let Some(mut job) = self.jobs.remove(&op) else { return self.abandoned(op) };
+        let mut job = self.jobs.remove(&op).expect("the caller found its partition");
         self.reserved_bytes -= job.reserved;
+        if is_gone(partition, job.segment) {
+            if result.is_err() {
+                self.close(core::mem::take(&mut job.opened), ids, actions);
+            }
+            return self.segment_gone(partition, job, block, ids, progress, actions);
+        }
         let files = match result {
             Ok(files) => files,
             Err(error) => {
@@ -459,6 +490,11 @@ fn wanted_len(purpose: &Purpose, block: usize) -> u64 {
         Purpose::Time { .. } => READ_BYTES_MIN,
     };
     wanted + block as u64
+}
+
+/// Whether the partition no longer has the segment that begins at `base_offset`.
+fn is_gone(p: &Partition, base_offset: i64) -> bool {
+    p.segments[p.segment_of(base_offset)].base_offset != base_offset
 }
 
 /// Bytes of whole batches that the file of a segment holds.
