@@ -302,7 +302,11 @@ impl Logs {
                     carried_sequence = carried_sequence.max(self.carry(id, target));
                 }
                 Some(plan) => self.begin_write_back(id, plan, actions),
-                None if p.unflushed().any(|b| b.sequence > durable) => later.push_back(id),
+                None if p.unflushed().any(|b| b.sequence > durable) => {
+                    // Below level fsync nobody else may ever ask for it.
+                    self.journal.request_sync(&mut self.ids, actions);
+                    later.push_back(id);
+                }
                 None => {
                     // What is left does not fill a block, and carrying has had its share or does not help: seal it.
                     p.roll(0);
