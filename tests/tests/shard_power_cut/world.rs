@@ -130,6 +130,8 @@ impl World {
 
     pub(crate) fn settle(&mut self, probe: &mut Probe<'_>) {
         while self.advance(probe) {}
+        let waiting: usize = self.clients.iter().map(|(_, pending)| pending.len()).sum();
+        assert_eq!(waiting, 0, "nothing is in flight, and somebody waits for an answer");
     }
 
     fn take_answers(&mut self) {

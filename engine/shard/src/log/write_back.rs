@@ -264,12 +264,13 @@ impl Logs {
     fn begin_pass(&mut self, actions: &mut Vec<Action>) {
         let target = self.journal.newest_ordinal().unwrap_or(0);
         self.write_back.last_target = target;
-        self.journal.request_sync(&mut self.ids, actions);
+        // Also what is not carried has to be durable before its file goes: a log start is in no segment.
+        let carried_sequence = self.journal.request_sync(&mut self.ids, actions);
         let mut seen = BTreeSet::new();
         let queue = &mut self.write_back.queue;
         queue.clear();
         queue.extend(self.users.iter().flat_map(|(_, ids)| ids).copied().filter(|id| seen.insert(*id)));
-        self.write_back.pass = Pass::Flushing { target, carried_bytes: 0, carried_sequence: 0 };
+        self.write_back.pass = Pass::Flushing { target, carried_bytes: 0, carried_sequence };
     }
 
     fn flush_queue(&mut self, actions: &mut Vec<Action>) {
