@@ -533,6 +533,10 @@ fn clear_folders(disk: &mut dyn Disk, logs: &mut Logs) -> Result<(), StartError>
                     continue;
                 }
                 if folder_topic(disk, &path, logs.ids_mut())? == Some(*topic_id) {
+                    // Whoever made it may have been killed before it was on stable storage.
+                    for path in [TOPICS.to_string(), path] {
+                        disk.run(Step::SyncDir { path }).map_err(|e| refuse(words(&e)))?;
+                    }
                     logs.partition_mut(*id).has_folder = true;
                     continue;
                 }
