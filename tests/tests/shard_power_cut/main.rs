@@ -5,6 +5,7 @@
 //! `CORELOG_SEEDS=n` runs n scripts instead of one and cuts at every boundary instead of a part of them;
 //! `CORELOG_CUT=n` cuts at the n-th boundary alone, to have a failure again.
 
+mod faults;
 mod ledger;
 mod world;
 
