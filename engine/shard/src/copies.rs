@@ -116,6 +116,8 @@ impl Kind {
     }
 
     /// Reads both copies and picks the newer one that is whole. Also says what is wrong with the other, if anything.
+    /// What was read is on stable storage: a process that was killed may have left it in the page cache only, and what
+    /// relies on it would outlive it.
     ///
     /// # Errors
     /// In words: the disk failed, or neither copy is whole although one was written.
@@ -127,11 +129,11 @@ impl Kind {
     ) -> Result<(Option<Copy>, Vec<String>), String> {
         let mut found: Option<Copy> = None;
         let mut complaints = Vec::new();
+        let failed = |e: IoError| format!("{}: error {}", e.what, e.errno);
+        disk.run(Step::SyncDir { path: String::from(folder) }).map_err(failed)?;
         for generation in 0..2 {
             let path = self.path(folder, generation);
-            let Some(bytes) = read_file(disk, &path, ids).map_err(|e| format!("{}: error {}", e.what, e.errno))? else {
-                continue;
-            };
+            let Some(bytes) = read_file(disk, &path, ids).map_err(failed)? else { continue };
             match self.decode(&bytes) {
                 Ok(Some(copy)) if found.as_ref().is_none_or(|f| f.generation < copy.generation) => found = Some(copy),
                 Ok(_) => {}
@@ -145,7 +147,7 @@ impl Kind {
     }
 }
 
-/// The whole content of a small file, `None` when there is none.
+/// The whole content of a small file, which is synced before; `None` when there is none.
 ///
 /// # Errors
 /// What the disk said.
@@ -155,7 +157,7 @@ pub fn read_file(disk: &mut dyn Disk, path: &str, ids: &mut Ids) -> Result<Optio
     let file = ids.file();
     let len = (entry.len.min(CONTENT_BYTES_MAX + HEADER_BYTES as u64) as usize).next_multiple_of(disk.block_size());
     disk.run(Step::Open { file, path: String::from(path), mode: OpenMode::READ })?;
-    let bytes = disk.run(Step::Read { file, offset: 0, len });
+    let bytes = disk.run(Step::Sync { file }).and_then(|_| disk.run(Step::Read { file, offset: 0, len }));
     disk.run(Step::Close { file })?;
     bytes.map(Some)
 }

@@ -15,7 +15,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use corelog_replication::ids::BrokerId;
+use corelog_replication::ids::{BrokerId, MetadataOffset};
 use corelog_replication::metadata::encoding::{self, EncodeError};
 use corelog_replication::metadata::{ApplyError, MetadataDelta, MetadataImage, MetadataRecord, snapshot};
 use corelog_replication::quorum::{
@@ -65,6 +65,27 @@ impl RecoveredLog {
         }
         Ok(())
     }
+
+    /// Gives up, with the operator's consent, what cannot be used behind a loss: entries behind a hole, and what the hard
+    /// state says of them. Says what that was, if anything.
+    fn give_up_what_is_lost(&mut self, snapshot: Option<SnapshotMeta>) -> Option<String> {
+        let behind = snapshot.map_or(MetadataOffset(0), |s| s.offset);
+        let first = self.entries.first().map_or(behind, |e| e.offset).min(behind.next());
+        let whole = (first.0..).zip(&self.entries).take_while(|(offset, entry)| entry.offset.0 == *offset).count();
+        let given_up = self.entries.split_off(whole).len();
+        let last = self.entries.last().map_or(behind, |e| e.offset.max(behind));
+        let term = self.entries.last().map_or(0, |e| e.term).max(snapshot.map_or(0, |s| s.term));
+        let before = self.hard_state;
+        self.hard_state = match before {
+            Some(known) => {
+                Some(HardState { term: known.term.max(term), committed: known.committed.min(last), ..known })
+            }
+            None if term > 0 => Some(HardState { term, vote: 0, committed: last }),
+            None => None,
+        };
+        (given_up > 0 || self.hard_state != before)
+            .then(|| format!("the metadata log goes on behind {last}; {given_up} entries behind a hole are given up"))
+    }
 }
 
 /// A snapshot on its way to the disk.
@@ -112,18 +133,21 @@ struct Proposed {
 const ENTRY_OVERHEAD: usize = 64;
 
 impl Metadata {
-    /// Goes on from what the disk held. Drive it with [`Self::turn`] until it is [`Self::is_caught_up`].
+    /// Goes on from what the disk held. Drive it with [`Self::turn`] until it is [`Self::is_caught_up`]. With `loss`, what
+    /// cannot be used is given up and named there.
     ///
     /// # Errors
     /// In words, when the log contradicts itself or the snapshot.
+    #[expect(clippy::too_many_arguments, reason = "everything that was recovered comes together here")]
     pub fn recover(
         node: BrokerId,
         seed: u64,
         copy: Option<Copy>,
-        log: RecoveredLog,
+        mut log: RecoveredLog,
         journal: Journal,
         incarnation: u64,
         block: usize,
+        loss: Option<&mut Vec<String>>,
     ) -> Result<Self, String> {
         let generation = copy.as_ref().map_or(0, |c| c.generation);
         let image = match copy {
@@ -131,6 +155,9 @@ impl Metadata {
             None => MetadataImage::default(),
         };
         let meta = (generation > 0).then(|| SnapshotMeta { offset: image.offset(), term: image.term() });
+        if let Some(loss) = loss {
+            loss.extend(log.give_up_what_is_lost(meta));
+        }
         let hard_state = log.hard_state;
         let recovered = Recovered { hard_state, entries: log.entries, snapshot: meta };
         let quorum = Quorum::new(node, seed, recovered).map_err(|e| e.to_string())?;

@@ -28,6 +28,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::cmp::Ordering;
 use corelog_replication::controller;
 use corelog_replication::ids::{BrokerId, DirectoryId, Incarnation};
 use corelog_replication::metadata::{BrokerImage, MetadataImage};
@@ -140,6 +141,7 @@ pub fn start(
     let (copy, complaints) = checkpoint::KIND.read(disk, SHARD_FOLDER, &mut ids).map_err(refuse)?;
     complaints.into_iter().for_each(|c| report.warn(c));
     let (generation, first_ordinal) = copy.as_ref().map_or((0, 1), |c| (c.generation, c.first_ordinal.max(1)));
+    let checkpoint_incarnation = copy.as_ref().map_or(0, |c| c.incarnation);
     let checkpoint = match copy {
         Some(copy) => Checkpoint::from_bytes(&copy.content).map_err(refuse)?,
         None => Checkpoint::default(),
@@ -148,7 +150,12 @@ pub fn start(
     let recovered = shard_files.scan(disk, first_ordinal, &mut |found| {
         replay.take(found.header, found.payload, found.ordinal);
     })?;
-    let applied = recovered.metadata_offset.max(checkpoint.metadata_offset);
+    // After a loss was accepted, a later incarnation may have applied less than one before.
+    let applied = match checkpoint_incarnation.cmp(&recovered.end_incarnation) {
+        Ordering::Less => recovered.metadata_offset,
+        Ordering::Equal => recovered.metadata_offset.max(checkpoint.metadata_offset),
+        Ordering::Greater => checkpoint.metadata_offset,
+    };
     check_metadata_offset(applied, metadata.image(), options.accept_loss, &mut report)?;
     judge_damage(&recovered.damage, &checkpoint, metadata.image(), options.accept_loss, &mut report)?;
 
@@ -268,7 +275,13 @@ fn recover_metadata(
         report.warn(line);
     }
     let journal = Journal::start(disk, recovered, incarnation, ids)?;
-    Metadata::recover(node, options.seed, copy, log, journal, incarnation, block).map_err(refuse)
+    let mut lost = Vec::new();
+    let loss = options.accept_loss.then_some(&mut lost);
+    let metadata = Metadata::recover(node, options.seed, copy, log, journal, incarnation, block, loss).map_err(|what| {
+        damaged(format!("{what}; restore the folder {} from a copy, or go on without: --accept-loss", metadata::FOLDER))
+    })?;
+    lost.into_iter().for_each(|line| report.warn(line));
+    Ok(metadata)
 }
 
 /// Runs the metadata log's own actions until it has nothing more to do.
@@ -533,6 +546,10 @@ fn clear_folders(disk: &mut dyn Disk, logs: &mut Logs) -> Result<(), StartError>
                     continue;
                 }
                 if folder_topic(disk, &path, logs.ids_mut())? == Some(*topic_id) {
+                    // Whoever made it may have been killed before it was on stable storage.
+                    for path in [TOPICS.to_string(), path] {
+                        disk.run(Step::SyncDir { path }).map_err(|e| refuse(words(&e)))?;
+                    }
                     logs.partition_mut(*id).has_folder = true;
                     continue;
                 }

@@ -209,7 +209,11 @@ impl Node {
     pub fn propose(&mut self, records: &[MetadataRecord]) {
         while let Err(error) = self.shard.propose(records) {
             assert_eq!(error, ProposeError::Overloaded);
-            assert!(self.advance(), "the metadata log is full and does nothing about it");
+            let moves = self.advance();
+            if self.fatal.is_some() {
+                return;
+            }
+            assert!(moves, "the metadata log is full and does nothing about it");
         }
         self.event(Event::Tick);
     }

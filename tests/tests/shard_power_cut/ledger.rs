@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use corelog_shard::config::{BrokerConfig, Durability, MemoryBudget};
-use corelog_shard::io::{ConnectionId, Now};
+use corelog_shard::io::{ConnectionId, LogLevel, Now};
 use corelog_tests::sim::disk::FaultDisk;
 use corelog_tests::sim::node::{Node, decode};
 use corelog_wire::api::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
@@ -344,6 +344,34 @@ impl Ledger {
         node
     }
 
+    /// Reads all partitions of a node whose disk has rotted. What is served is right; when something is not, returns what
+    /// the operator was told.
+    pub(crate) fn read_what_can_be_read(mut self, mut node: Node) -> Option<Vec<(LogLevel, String)>> {
+        self.note_topics(&node);
+        let connection = node.connect();
+        let places: Vec<(TopicId, usize)> =
+            self.topics.iter().flat_map(|(id, topic)| (0..topic.partitions.len()).map(move |index| (*id, index))).collect();
+        let mut refused = false;
+        for place in places {
+            let logs = node.shard().logs();
+            let found = logs.find(place.0, place.1 as i32).unwrap();
+            let (mut at, end) = (logs.log_start_offset(found), logs.high_watermark(found));
+            while at < end {
+                let pending = self.fetch(&mut node, connection, place, at, 30_000);
+                let reply = wait_for(&mut node, connection);
+                let response: FetchResponse<'_> = decode(ApiKey::Fetch, FETCH, &reply);
+                let error = response.responses.first().unwrap().partitions.first().unwrap().error_code;
+                if error != ErrorCode::NONE {
+                    refused |= error != ErrorCode::OFFSET_OUT_OF_RANGE;
+                    break;
+                }
+                let Some((_, next, _)) = self.answered(pending, &reply).pop() else { panic!("nothing and no error") };
+                at = next;
+            }
+        }
+        refused.then_some(node.messages)
+    }
+
     /// Everything of a partition from its log start to the high watermark.
     fn read_all(
         &mut self,
@@ -484,6 +512,12 @@ impl Partition {
         let known = self.kept.get(&base);
         assert!(known.is_none_or(|crc| *crc == batch.crc()), "{name} at {base}: another batch than before");
     }
+}
+
+/// The error in the answer to a produce request.
+pub(crate) fn produce_error(reply: &[u8]) -> ErrorCode {
+    let response: ProduceResponse<'_> = decode(ApiKey::Produce, PRODUCE, reply);
+    response.responses.first().unwrap().partition_responses.first().unwrap().error_code
 }
 
 fn wait_for(node: &mut Node, connection: ConnectionId) -> Vec<u8> {

@@ -142,8 +142,10 @@ pub struct Recovered {
     pub(super) marked: u64,
     /// The sequence of the last commit that counts; 0 when there is none.
     pub end: u64,
-    /// The highest metadata offset in a commit that counts.
+    /// The metadata offset in the last commit that counts. It never falls, but behind a loss that was accepted.
     pub metadata_offset: u64,
+    /// The incarnation of that commit.
+    pub end_incarnation: u64,
     /// The highest incarnation that any file names.
     pub incarnation: u64,
     /// Everything that is damaged, in the order in which it was found. Refuse to start unless it is empty, or all of it
@@ -234,6 +236,7 @@ impl Files {
                 first_needed,
                 end_crc: 0,
                 end_ordinal: 0,
+                end_incarnation: 0,
                 next_ordinal: first_needed,
                 marked: 0,
                 end: 0,
@@ -492,7 +495,8 @@ impl Walk<'_> {
         let recovered = &mut self.recovered;
         recovered.end_ordinal = at.ordinal;
         recovered.marked = recovered.marked.max(commit.header.durable_sequence);
-        recovered.metadata_offset = recovered.metadata_offset.max(commit.header.metadata_offset);
+        recovered.metadata_offset = commit.header.metadata_offset;
+        recovered.end_incarnation = at.incarnation;
         recovered.counted.entry(at.ordinal).or_insert((slot, 0)).1 += commit.len;
         At { offset: at.offset + commit.len, sequence: at.sequence + 1, predecessor: commit.crc, ..*at }
     }
