@@ -115,7 +115,11 @@ fn a_full_disk_delays_and_loses_nothing() {
             world.create("written", 1, Durability::Write, JOURNAL_FILE / 3, None);
             world.run(200, &mut |_, _| {});
             world.settle(&mut |_, _| {});
-            let told = world.node.messages.iter().any(|(level, text)| matches!(level, LogLevel::Warn | LogLevel::Error) && text.contains("28"));
+            let told = world
+                .node
+                .messages
+                .iter()
+                .any(|(level, text)| matches!(level, LogLevel::Warn | LogLevel::Error) && text.contains("28"));
             assert!(told, "{on:?} of {path}: nobody was told: {:?}", world.node.messages);
             world.patience = 0;
             world.run(50, &mut |_, _| {});
@@ -164,7 +168,10 @@ fn start_or_refuse(disk: &FaultDisk, ledger: &Ledger, what: &str) -> Option<Stri
             if error.kind == StartErrorKind::Damaged {
                 let (mut node, report) = Node::start(disk.clone(), &ledger.config, ledger.now, true)
                     .unwrap_or_else(|(_, error)| panic!("{what}: the loss was accepted: {}", error.message));
-                assert!(report.lines.iter().any(|(level, _)| matches!(level, LogLevel::Warn | LogLevel::Error)), "{what}: the loss is named");
+                assert!(
+                    report.lines.iter().any(|(level, _)| matches!(level, LogLevel::Warn | LogLevel::Error)),
+                    "{what}: the loss is named"
+                );
                 node.settle();
                 assert_eq!(node.fatal, None);
                 node.stop();
@@ -263,7 +270,8 @@ fn rot_in_segments_is_never_served() {
                 match ledger.clone().read_what_can_be_read(node) {
                     None => served += 1,
                     Some(messages) => {
-                        let file = messages.iter().any(|(level, text)| *level == LogLevel::Error && text.contains(path));
+                        let file =
+                            messages.iter().any(|(level, text)| *level == LogLevel::Error && text.contains(path));
                         assert!(path.ends_with(".log") && file, "{path}: {messages:?}");
                         named += 1;
                     }

@@ -349,8 +349,11 @@ impl Ledger {
     pub(crate) fn read_what_can_be_read(mut self, mut node: Node) -> Option<Vec<(LogLevel, String)>> {
         self.note_topics(&node);
         let connection = node.connect();
-        let places: Vec<(TopicId, usize)> =
-            self.topics.iter().flat_map(|(id, topic)| (0..topic.partitions.len()).map(move |index| (*id, index))).collect();
+        let places: Vec<(TopicId, usize)> = self
+            .topics
+            .iter()
+            .flat_map(|(id, topic)| (0..topic.partitions.len()).map(move |index| (*id, index)))
+            .collect();
         let mut refused = false;
         for place in places {
             let logs = node.shard().logs();
