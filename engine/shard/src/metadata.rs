@@ -300,7 +300,8 @@ impl Metadata {
         self.generation += 1;
         let content = Bytes::from(snapshot::to_bytes(&self.image));
         let copy = Copy { generation: self.generation, first_ordinal, incarnation: self.incarnation, content };
-        self.snapshot = Some(SnapshotInFlight { stage: SnapshotStage::HardState { sequence, copy }, meta, first_ordinal });
+        self.snapshot =
+            Some(SnapshotInFlight { stage: SnapshotStage::HardState { sequence, copy }, meta, first_ordinal });
     }
 
     /// An operation that the shard started has ended. Returns whether it was one of the metadata log's.
@@ -314,7 +315,8 @@ impl Metadata {
         ids: &mut Ids,
         actions: &mut Vec<Action>,
     ) -> Result<bool, String> {
-        let is_snapshot = |s: &mut SnapshotInFlight| matches!(s.stage, SnapshotStage::Writing(writing) if writing == op);
+        let is_snapshot =
+            |s: &mut SnapshotInFlight| matches!(s.stage, SnapshotStage::Writing(writing) if writing == op);
         if let Some(snapshot) = self.snapshot.take_if(is_snapshot) {
             return match result {
                 Ok(_) => {

@@ -277,9 +277,13 @@ fn recover_metadata(
     let journal = Journal::start(disk, recovered, incarnation, ids)?;
     let mut lost = Vec::new();
     let loss = options.accept_loss.then_some(&mut lost);
-    let metadata = Metadata::recover(node, options.seed, copy, log, journal, incarnation, block, loss).map_err(|what| {
-        damaged(format!("{what}; restore the folder {} from a copy, or go on without: --accept-loss", metadata::FOLDER))
-    })?;
+    let metadata =
+        Metadata::recover(node, options.seed, copy, log, journal, incarnation, block, loss).map_err(|what| {
+            damaged(format!(
+                "{what}; restore the folder {} from a copy, or go on without: --accept-loss",
+                metadata::FOLDER
+            ))
+        })?;
     lost.into_iter().for_each(|line| report.warn(line));
     Ok(metadata)
 }

@@ -184,8 +184,7 @@ impl Ledger {
             partition_max_bytes: max_bytes,
             ..Default::default()
         }];
-        let topics =
-            [FetchTopic { topic_id: topic, partitions: (&partitions).into(), ..Default::default() }];
+        let topics = [FetchTopic { topic_id: topic, partitions: (&partitions).into(), ..Default::default() }];
         let request = FetchRequest {
             max_wait_ms: 0,
             min_bytes: 0,
@@ -350,8 +349,11 @@ impl Ledger {
     pub(crate) fn read_what_can_be_read(mut self, mut node: Node) -> Option<Vec<(LogLevel, String)>> {
         self.note_topics(&node);
         let connection = node.connect();
-        let places: Vec<(TopicId, usize)> =
-            self.topics.iter().flat_map(|(id, topic)| (0..topic.partitions.len()).map(move |index| (*id, index))).collect();
+        let places: Vec<(TopicId, usize)> = self
+            .topics
+            .iter()
+            .flat_map(|(id, topic)| (0..topic.partitions.len()).map(move |index| (*id, index)))
+            .collect();
         let mut refused = false;
         for place in places {
             let logs = node.shard().logs();
