@@ -5,6 +5,8 @@
 //! loopback. CPU is counted twice, per GB (10^9 bytes): the host's process, and the whole machine less idle and less the
 //! load, which also sees the kernel's own threads. Other work on the machine spoils the second figure.
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -362,13 +364,9 @@ fn report(bytes: u64) {
 }
 
 fn pin(cpu: usize) {
-    // SAFETY: A set of cores is plain bits, for which all zeros is a value; the calls take a local by reference.
-    let result = unsafe {
-        let mut set: nix::libc::cpu_set_t = std::mem::zeroed();
-        nix::libc::CPU_SET(cpu, &mut set);
-        nix::libc::sched_setaffinity(0, size_of_val(&set), &set)
-    };
-    if result != 0 {
+    let mut set = CpuSet::new();
+    let result = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+    if result.is_err() {
         eprintln!("the load is not pinned to core {cpu}");
     }
 }

@@ -263,7 +263,7 @@ impl<D: Decide> Host<D> {
             if !entered {
                 self.submit()?;
             }
-            if self.counts.turns % TURNS_PER_YIELD == 0 {
+            if self.counts.turns.is_multiple_of(TURNS_PER_YIELD) {
                 executor::yield_turn().await;
             }
         }

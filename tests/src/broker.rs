@@ -11,6 +11,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -28,7 +30,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// A free port of loopback, picked by the system.
-const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running broker.
 pub struct Broker {
@@ -48,6 +50,19 @@ struct Process {
 pub struct Options {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// The user that the broker runs as, and the shell's words that set its limits.
+    user: Option<(u32, String)>,
+    /// Another data directory than that in the broker's folder.
+    data_dir: Option<PathBuf>,
+}
+
+/// A start that did not come to serve.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// How the broker ended; absent where it had to be killed.
+    pub status: Option<ExitStatus>,
+    /// What it wrote to stderr.
+    pub stderr: String,
 }
 
 impl Options {
@@ -87,10 +102,58 @@ impl Options {
             let address = bootstrap.parse().expect("CORELOG_BOOTSTRAP is an address and a port");
             return Broker { address, process: None };
         }
-        let folder = tempfile::Builder::new().prefix("corelog-test-").tempdir().expect("a folder for data");
-        let (child, address) = launch(&self, folder.path(), ANY_PORT);
-        Broker { address, process: Some(Process { child, options: self, folder }) }
+        self.try_start(new_folder(), ANY_PORT).unwrap_or_else(|refusal| panic!("the broker is not ready: {refusal:?}"))
     }
+
+    /// Runs the broker as another user and with limits, words of the shell such as `ulimit -S -n 1024`. Only root can.
+    #[must_use]
+    pub fn unprivileged(mut self, user: u32, limits: &str) -> Self {
+        self.user = Some((user, limits.to_owned()));
+        self
+    }
+
+    /// Starts a broker at an address, on the data that lie in `folder` (see [`Broker::copy_data`]).
+    ///
+    /// # Errors
+    /// The broker ended, or was not ready in time.
+    pub fn try_start(self, folder: TempDir, listen: SocketAddr) -> Result<Broker, Refusal> {
+        let (child, address) = launch(&self, folder.path(), listen)?;
+        Ok(Broker { address, process: Some(Process { child, options: self, folder }) })
+    }
+
+    /// Starts a second broker on the data of one that runs.
+    ///
+    /// # Errors
+    /// The broker ended, as it should, or was not ready in time.
+    pub fn try_start_beside(self, other: &Broker) -> Result<(), Refusal> {
+        let (mut child, _) =
+            launch(&Options { data_dir: Some(other.data_dir()), ..self }, new_folder().path(), ANY_PORT)?;
+        let _ = child.kill();
+        let _ = child.wait();
+        Ok(())
+    }
+}
+
+/// A folder for a broker of its own; its data go into `data`.
+///
+/// # Panics
+/// If there can be none.
+#[must_use]
+pub fn new_folder() -> TempDir {
+    tempfile::Builder::new().prefix("corelog-test-").tempdir().expect("a folder for data")
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_folder(&entry.path(), &to)?,
+            false => drop(std::fs::copy(entry.path(), to)?),
+        }
+    }
+    Ok(())
 }
 
 impl Broker {
@@ -128,6 +191,30 @@ impl Broker {
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         data_dir(self.ours().folder.path())
+    }
+
+    /// A copy of its data in a folder of its own.
+    ///
+    /// # Panics
+    /// If the broker is not ours, or there is no room.
+    #[must_use]
+    pub fn copy_data(&self) -> TempDir {
+        let folder = new_folder();
+        copy_folder(&self.data_dir(), &data_dir(folder.path())).expect("a copy of the data");
+        folder
+    }
+
+    /// The memory that it holds now, in bytes (`VmRSS`).
+    ///
+    /// # Panics
+    /// If the broker is not ours, or does not run.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process_id());
+        let status = std::fs::read_to_string(path).expect("the broker runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has a size");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
     }
 
     /// Its process id.
@@ -181,7 +268,8 @@ impl Broker {
         let process = self.ours_mut();
         let ended = process.child.try_wait().expect("the child's state can be asked for");
         assert!(ended.is_some(), "the broker still runs");
-        let (child, address) = launch(&process.options, process.folder.path(), address);
+        let (child, address) = launch(&process.options, process.folder.path(), address)
+            .unwrap_or_else(|refusal| panic!("the broker is not ready again: {refusal:?}"));
         process.child = child;
         self.address = address;
     }
@@ -230,11 +318,23 @@ fn stderr_of(folder: &Path) -> String {
     std::fs::read(folder.join("stderr")).map_or_else(|e| e.to_string(), |b| String::from_utf8_lossy(&b).into_owned())
 }
 
-fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> (Child, SocketAddr) {
+/// The command that runs the binary: itself, or a shell that sets limits, as another user, and becomes it.
+fn command(options: &Options, folder: &Path) -> Command {
+    let Some((user, limits)) = &options.user else { return Command::new(binary()) };
+    // Where everybody may read it.
+    let copy = folder.join("corelog");
+    std::fs::copy(binary(), &copy).expect("a copy of the binary");
+    chown(folder, Some(*user), Some(*user)).expect("root may give files away");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]).arg(copy).uid(*user).gid(*user);
+    command
+}
+
+fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> Result<(Child, SocketAddr), Refusal> {
     let stderr = File::options().create(true).append(true).open(folder.join("stderr")).expect("a file for stderr");
-    let mut child = Command::new(binary())
+    let mut child = command(options, folder)
         .args(["start", "--listen", &listen.to_string(), "--data-dir"])
-        .arg(data_dir(folder))
+        .arg(options.data_dir.as_deref().unwrap_or(&data_dir(folder)))
         .args(&options.arguments)
         .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
@@ -256,13 +356,11 @@ fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> (Child, Socke
         Err(_) => None,
     };
     if let Some(address) = address {
-        return (child, address);
+        return Ok((child, address));
     }
-    let ended = child.try_wait().ok().flatten();
-    let _ = child.kill();
-    let _ = child.wait();
-    let state = ended.map_or_else(|| "still running".to_owned(), |status| status.to_string());
-    panic!("the broker is not ready within {START_MAX:?} ({state}); stderr:\n{}", stderr_of(folder))
+    // Its stdout is closed, or it hangs.
+    let status = wait_for_end(&mut child, Duration::from_secs(5));
+    Err(Refusal { status, stderr: stderr_of(folder) })
 }
 
 /// The address in a line that begins `ready HOST:PORT`.

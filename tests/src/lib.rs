@@ -1,4 +1,5 @@
 //! What the tests of the whole broker stand on.
 
 pub mod broker;
+pub mod client;
 pub mod sim;

@@ -16,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders, Timestamp};
 use rdkafka::producer::{BaseProducer, ProducerContext};
-use rdkafka::producer::{BaseRecord, DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 /// The bound of every wait in here.
@@ -97,9 +97,12 @@ fn client_config(broker: &Broker) -> ClientConfig {
     config
 }
 
+/// A record's index, and the partition and offset where it came to lie, or the error.
+type Delivery = (usize, Result<(i32, i64), RDKafkaErrorCode>);
+
 /// Collects where records came to lie; the number that travels with a record is its index.
 #[derive(Default)]
-struct Deliveries(Mutex<Vec<(usize, Result<(i32, i64), RDKafkaErrorCode>)>>);
+struct Deliveries(Mutex<Vec<Delivery>>);
 
 impl ClientContext for Deliveries {}
 
@@ -138,7 +141,7 @@ impl Writer {
     }
 
     /// Waits for the answers to all that was sent: by index, the partition and the offset, or the error.
-    fn finish(&self) -> Vec<(usize, Result<(i32, i64), RDKafkaErrorCode>)> {
+    fn finish(&self) -> Vec<Delivery> {
         self.0.flush(WAIT_MAX).expect("all delivered or refused in time");
         let mut delivered = std::mem::take(&mut *self.0.context().0.lock().expect("not poisoned"));
         delivered.sort_by_key(|(index, _)| *index);
@@ -459,12 +462,10 @@ fn an_offset_out_of_range_is_reset_as_the_consumer_wishes() {
     produce(&client_config(&broker), &topic, &records);
     for (reset, expected) in [("earliest", Some(0)), ("latest", None)] {
         let consumer = assigned(&broker, &topic, 0, Offset::Offset(1000), reset);
-        let first = loop {
-            match consumer.poll(WAIT_MAX).expect("an event in time") {
-                Ok(message) => break Some(message.offset()),
-                Err(KafkaError::PartitionEOF(_)) => break None,
-                Err(error) => panic!("{error}"),
-            }
+        let first = match consumer.poll(WAIT_MAX).expect("an event in time") {
+            Ok(message) => Some(message.offset()),
+            Err(KafkaError::PartitionEOF(_)) => None,
+            Err(error) => panic!("{error}"),
         };
         assert_eq!(first, expected, "auto.offset.reset={reset}");
     }

@@ -56,7 +56,9 @@ impl<'a> Call<'a> {
     /// The request's message, all of it; otherwise why the connection is to be closed.
     pub(crate) fn decode<M: Message<'a>>(&self) -> Result<M, String> {
         let mut body = self.body.clone();
-        let decoded = M::decode(&mut body, self.to.version).and_then(|message| body.finish().map(|()| message));
+        // Bytes behind the message are ignored, as Kafka does: librdkafka 2.12 and 2.16 send three too many when they ask for
+        // the metadata of all topics.
+        let decoded = M::decode(&mut body, self.to.version);
         decoded.map_err(|error: DecodeError| format!("{} version {}: {error}", self.to.api, self.to.version))
     }
 

@@ -231,6 +231,11 @@ impl Connection {
         counted
     }
 
+    /// Whether a large answer is on its way to the client.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sending_bytes > 0
+    }
+
     /// Everything was sent, or the connection is gone. Returns how many bytes no longer count.
     pub(crate) fn sent(&mut self) -> usize {
         core::mem::take(&mut self.sending_bytes)

@@ -147,6 +147,7 @@ impl Front {
     pub fn drained(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         self.read_bytes -= connection.sent();
+        self.flush(cx, id);
         self.serve_who_waits_for_memory(cx);
     }
 
@@ -437,14 +438,24 @@ impl Front {
         if !pending.is_due() {
             return None;
         }
-        if self.read_bytes >= usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX) {
+        let budget = usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX);
+        let sends = self.connections.get(&id.connection).is_some_and(Connection::is_sending);
+        let bytes_max = if self.read_bytes < budget {
+            (budget / limits::READ_SHARE).max(limits::SMALL_READ_BYTES)
+        } else if !sends && self.read_bytes < budget.saturating_mul(2) {
+            // Clients that do not read must not starve those that do.
+            limits::SMALL_READ_BYTES
+        } else {
+            0
+        };
+        if bytes_max == 0 {
             pending.outdate();
             if !self.wait_for_memory.contains(&id) {
                 self.wait_for_memory.push_back(id);
             }
             return None;
         }
-        let reads = pending.read(cx);
+        let reads = pending.read(cx, bytes_max);
         if reads.is_empty() {
             return Some(self.finish_fetch(cx, id));
         }
@@ -463,12 +474,14 @@ impl Front {
     }
 
     fn serve_who_waits_for_memory(&mut self, cx: &mut Context<'_>) {
+        let mut waited_on = 0;
         for _ in 0..self.wait_for_memory.len() {
             let Some(id) = self.wait_for_memory.pop_front() else { break };
             let others = self.wait_for_memory.len();
             self.flush(cx, id.connection);
-            if self.wait_for_memory.len() > others {
-                self.wait_for_memory.rotate_right(1);
+            // Whoever still waits is behind the others now, so that next time these are asked first.
+            waited_on += usize::from(self.wait_for_memory.len() > others);
+            if waited_on >= limits::WAITING_READS_ASKED_MAX {
                 break;
             }
         }

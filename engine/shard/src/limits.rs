@@ -53,3 +53,12 @@ const _: () = assert!(FETCH_SESSION_PARTITIONS_MAX <= FETCH_SESSIONS_PARTITIONS_
 
 /// Answers below this do not count against the memory for reads while they are sent.
 pub const ANSWER_COUNTED_BYTES_MIN: usize = 16 << 10;
+
+/// One answer to a fetch takes at most this share of the memory for reads (a single batch may be larger).
+pub const READ_SHARE: usize = 4;
+
+/// What a fetch gets when clients that do not read hold the memory for reads, in bytes.
+pub const SMALL_READ_BYTES: usize = 64 << 10;
+
+/// How many fetches that have to go on waiting are asked each time memory comes free.
+pub const WAITING_READS_ASKED_MAX: usize = 16;

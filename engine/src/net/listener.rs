@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
@@ -15,6 +17,12 @@ use crate::runtime::socket;
 
 /// How long accepting rests when the process or the system is out of descriptors or memory.
 const REST_US: u64 = 200_000;
+
+/// How long a start waits for a port that is in use.
+const IN_USE_MAX: Duration = Duration::from_secs(2);
+
+/// The pause before it is asked for again.
+const IN_USE_PAUSE: Duration = Duration::from_millis(20);
 
 /// A port that this process listens on. Clients that connect before the host runs wait.
 #[derive(Debug)]
@@ -55,6 +63,9 @@ impl std::error::Error for ListenError {}
 
 impl Listener {
     /// Takes the port; 0 picks a free one.
+    ///
+    /// A port that is in use is asked for again during [`IN_USE_MAX`]: the rings of a process that was killed, and with them
+    /// its sockets, outlive it by a moment.
     pub fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         let bind = || -> io::Result<Self> {
             let socket = TcpListener::bind(address)?;
@@ -64,7 +75,15 @@ impl Listener {
             let address = socket.local_addr()?;
             Ok(Self { socket, address })
         };
-        bind().map_err(|error| ListenError { address, error })
+        let begun = Instant::now();
+        loop {
+            match bind() {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < IN_USE_MAX => {
+                    thread::sleep(IN_USE_PAUSE);
+                }
+                result => return result.map_err(|error| ListenError { address, error }),
+            }
+        }
     }
 
     /// The address with the port that was given.

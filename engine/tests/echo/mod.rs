@@ -107,6 +107,7 @@ impl Decide for Echo {
     fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::ConnectionOpened { connection, .. } => assert!(self.open.insert(connection)),
+            Event::Drained { .. } => {}
             Event::ConnectionClosed { connection } => {
                 assert!(self.open.remove(&connection), "closed twice");
                 self.paused.remove(&connection);

@@ -5,6 +5,8 @@
 //! `CORELOG_SEEDS=n` runs n scripts instead of one and cuts at every boundary instead of a part of them;
 //! `CORELOG_CUT=n` cuts at the n-th boundary alone, to have a failure again.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
+
 mod faults;
 mod ledger;
 mod world;

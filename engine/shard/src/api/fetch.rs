@@ -341,11 +341,11 @@ impl Pending {
     }
 
     /// Reads what is in memory and asks the disk for the rest: reads, with the entry and the most bytes of each.
-    pub(crate) fn read(&mut self, cx: &mut Context<'_>) -> Vec<(ReadId, usize, usize)> {
+    pub(crate) fn read(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> Vec<(ReadId, usize, usize)> {
         if self.stage != (Stage::Due { is_fresh: true }) {
             self.find_all(cx);
         }
-        let mut left = self.max_bytes;
+        let mut left = self.max_bytes.min(bytes_max);
         let mut whole_first = true;
         let mut reads = Vec::new();
         for (index, (wanted, found)) in self.partitions.iter().zip(&mut self.found).enumerate() {

@@ -279,12 +279,21 @@ fn idle_connections_are_closed() {
 }
 
 #[test]
+fn bytes_behind_a_request_are_ignored() {
+    let mut host = Host::new();
+    let id = host.open(1);
+    // As librdkafka 2.12.1 asks for the metadata of all topics in version 13: the missing list is one byte in a flexible
+    // version, it sends four.
+    host.send_bytes(id, b"\x00\x03\x00\x0d\x00\x00\x00\x03\x00\x07rdkafka\x00\x00\x00\x00\x00\x01\x00\x00".to_vec());
+    assert!(host.try_reply(id).is_some());
+    assert!(host.closed.is_empty());
+}
+
+#[test]
 fn frames_that_are_no_requests_close_the_connection() {
     let mut host = Host::new();
     let good = host.frame(9, &ProduceRequest { acks: 1, ..Default::default() });
     let cut = good[..good.len() - 1].to_vec();
-    let mut long = good.clone();
-    long.push(0);
     let bad: Vec<(&str, Vec<u8>)> = vec![
         ("nothing", vec![]),
         ("too short", vec![0, 18]),
@@ -295,7 +304,6 @@ fn frames_that_are_no_requests_close_the_connection() {
         ("metadata 99", vec![0, 3, 0, 99, 0, 0, 0, 1, 0xff, 0xff, 0]),
         ("negative version", vec![0, 3, 0xff, 0xff, 0, 0, 0, 1, 0xff, 0xff, 0]),
         ("cut", cut),
-        ("too long", long),
         ("negative count", vec![0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x80, 0, 0, 0]),
         ("huge count", vec![0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]),
         ("client id that is no text", vec![0, 3, 0, 1, 0, 0, 0, 1, 0, 1, 0xff, 0, 0, 0, 0]),

@@ -504,7 +504,9 @@ fn on_disk_len(p: &Partition, base_offset: i64) -> u64 {
 
 /// Looks through what was read: `data` begins at the block of the stage's position.
 fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> Next {
-    let Stage::Data { position, trusted, .. } = job.stage else { unreachable!("the caller handles the index stage") };
+    let Stage::Data { position, len: asked, trusted } = job.stage else {
+        unreachable!("the caller handles the index stage")
+    };
     let end = on_disk_len(p, job.segment);
     let skip = (position % block as u64) as usize;
     let readable = ((end - position.min(end)) as usize).min(data.len().saturating_sub(skip));
@@ -528,6 +530,13 @@ fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> Next {
                 }
                 // Go on where this batch begins, with room for all of it.
                 let len = (needed as u64).max(wanted_len(&job.purpose, block));
+                if at == 0 && asked >= len {
+                    // As much was asked for already: the file is shorter than what was written to it.
+                    return match trusted {
+                        true => Next::Damaged(damaged(p, job.segment, position, "the file ends within it")),
+                        false => Next::FromTheBeginning,
+                    };
+                }
                 return Next::At { position: position + at as u64, len, expected };
             }
             Err(_) if !trusted => return Next::FromTheBeginning,

@@ -294,7 +294,7 @@ impl Logs {
                 Some(plan) if plan.seal.is_some() || plan.to - plan.from >= WORTH_WRITING_BYTES => {
                     self.begin_write_back(id, plan, actions);
                 }
-                _ if !needed && !(pressed && p.unflushed().next().is_some()) => {}
+                _ if !(needed || pressed && p.unflushed().next().is_some()) => {}
                 _ if !pressed
                     && carried_bytes + tail_bytes <= self.journal.geometry().file_len / 4
                     && self.journal.has_reserve_for(tail_count, tail_bytes as usize) =>
