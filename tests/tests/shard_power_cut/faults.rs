@@ -8,6 +8,7 @@ use corelog_tests::sim::node::Node;
 use corelog_tests::sim::random::Random;
 use corelog_wire::error_code::ErrorCode;
 
+use crate::from_env;
 use crate::ledger::{End, Ledger, config, produce_error};
 use crate::world::World;
 
@@ -42,6 +43,11 @@ fn quiet(seed: u64) -> (FaultDisk, Ledger) {
     (world.node.disk.restart(seed), world.ledger)
 }
 
+/// How many times as much as by default is to be tried.
+fn scale() -> u64 {
+    from_env("CORELOG_SEEDS").unwrap_or(1)
+}
+
 fn run_until_fatal(world: &mut World) -> String {
     for _ in 0..2_000 {
         world.run_turn();
@@ -66,7 +72,6 @@ fn after_a_failed_write_or_sync_nothing_is_acknowledged_and_nothing_lost() {
     ];
     for (number, (on, path)) in (0..).zip(faults) {
         for skip in if on == StepKind::Sync { [0, 1] } else { [0, 3] } {
-            println!("{on:?} {path} {skip}");
             let mut world = busy(number);
             world.node.disk.inject(Fault { on, path: path.to_owned(), skip, times: 1, errno: EIO });
             if path.starts_with("metadata") {
@@ -106,7 +111,6 @@ fn a_full_disk_delays_and_loses_nothing() {
     ];
     for (number, (on, path)) in (0..).zip(faults) {
         for times in [1, 7] {
-            println!("{on:?} {path} {times}");
             let mut world = World::new(config(JOURNAL_FILE, JOURNAL_FILE * 16), number, 14_000);
             world.patience = 100;
             world.node.disk.inject(Fault { on, path: path.to_owned(), skip: 0, times, errno: ENOSPC });
@@ -207,7 +211,7 @@ fn flips(disk: &FaultDisk, ledger: &Ledger, path: &str, times: usize, random: &m
 #[test]
 fn rot_in_the_journals_is_named_or_does_no_harm() {
     let (mut refused, mut harmless) = (0, 0);
-    for seed in 0..2 {
+    for seed in 0..2 * scale() {
         let (disk, ledger) = quiet(seed);
         let mut random = Random::new(seed);
         for path in disk.paths().iter().filter(|path| path.contains("/journal-")) {
@@ -228,7 +232,7 @@ fn rot_in_the_journals_is_named_or_does_no_harm() {
 #[test]
 fn rot_in_checkpoints_and_snapshots_is_named_or_does_no_harm() {
     for name in ["shard-0/checkpoint", "metadata/snapshot"] {
-        for seed in 0..4 {
+        for seed in 0..2 * scale() {
             let (disk, ledger) = quiet(seed);
             let mut random = Random::new(seed);
             let copies: Vec<String> = disk.paths().into_iter().filter(|path| path.starts_with(name)).collect();
@@ -254,7 +258,7 @@ fn rot_in_checkpoints_and_snapshots_is_named_or_does_no_harm() {
 
 #[test]
 fn rot_in_segments_is_never_served() {
-    for seed in 0..3 {
+    for seed in 0..scale() {
         let (disk, ledger) = quiet(seed);
         let mut random = Random::new(seed);
         let (mut served, mut named) = (0, 0);

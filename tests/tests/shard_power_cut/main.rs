@@ -162,11 +162,39 @@ fn script(world: &mut World, turns: usize, probe: &mut world::Probe<'_>) {
 #[test]
 fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
     let scripts = from_env("CORELOG_SEEDS");
-    let stride = if scripts.is_some() { 1 } else { 9 };
-    for seed in from_env("CORELOG_SEED").map_or(0..scripts.unwrap_or(1), |seed| seed..seed + 1) {
+    let stride = if scripts.is_some() { 1 } else { 17 };
+    let seeds = from_env("CORELOG_SEED").map_or(0..scripts.unwrap_or(1), |seed| seed..seed + 1);
+    for seed in seeds {
         let (world, report) = cut_everywhere(seed, stride, 64 << 10, 80, 14_000);
         let seen = &world.seen;
         println!("script {seed}: {report:?}\n{seen:?}");
-        println!("{} acknowledged, {} duplicates", world.ledger.acknowledged, world.ledger.duplicates);
+        let ledger = &world.ledger;
+        println!("{} acknowledged, {} duplicates", ledger.acknowledged, ledger.duplicates);
+        assert!(report.boundaries > 2_000 && ledger.acknowledged > 300, "the script is long enough");
+        assert!(ledger.duplicates > 5, "duplicates were sent");
+        assert!(seen.deepest >= 4, "only {} chains were in flight at once", seen.deepest);
+        // Four files each: rings that went round several times.
+        assert!(seen.journal_ordinal > 20 && seen.metadata_ordinal > 6, "files were recycled");
+        assert!(seen.checkpoints > 5 && seen.snapshots > 2, "passes and snapshots took place");
+        assert!(seen.carried > 20, "tails were carried");
+        assert!(seen.closings > 0, "the journal was closed");
+        assert!(seen.segments > 20 && seen.log_starts > 0 && seen.removed_segments, "segments came and went");
+        assert_eq!(seen.restarts.len(), 3, "there was every kind of end");
+        assert_eq!(ledger.deleted.len(), 2, "topics were deleted");
+        let interrupted = |kind| report.kinds.get(&kind).copied().unwrap_or(0) > 0;
+        for kind in [
+            StepKind::Open,
+            StepKind::Write,
+            StepKind::Read,
+            StepKind::Sync,
+            StepKind::SyncDir,
+            StepKind::Allocate,
+            StepKind::SetLen,
+            StepKind::CreateDir,
+            StepKind::Rename,
+            StepKind::Remove,
+        ] {
+            assert!(from_env("CORELOG_CUT").is_some() || interrupted(kind), "no {kind:?} was interrupted");
+        }
     }
 }
