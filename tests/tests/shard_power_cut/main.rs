@@ -2,8 +2,8 @@
 //! with several commits in flight, rolls, recycling, retention, deletion, clean stops and restarts, and again during the
 //! recovery from it. Whatever was acknowledged or seen by a consumer is there afterwards, at its offset, with its bytes.
 //!
-//! `CORELOG_SEEDS=n` runs n scripts instead of one and cuts at every boundary instead of a part of them;
-//! `CORELOG_CUT=n` cuts at the n-th boundary alone, to have a failure again.
+//! `CORELOG_SEEDS=n` runs n scripts instead of one and cuts at every boundary instead of a part of them; `CORELOG_SEED=s`
+//! runs script s alone, `CORELOG_CUT=n` cuts at the n-th boundary alone: to have a failure again.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
 
@@ -197,4 +197,14 @@ fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
             assert!(from_env("CORELOG_CUT").is_some() || interrupted(kind), "no {kind:?} was interrupted");
         }
     }
+}
+
+#[test]
+fn nothing_is_lost_of_what_goes_to_segments_in_large_pieces() {
+    let stride = if from_env("CORELOG_SEEDS").is_some() { 3 } else { 41 };
+    let seed = from_env("CORELOG_SEED").unwrap_or(7);
+    let (world, report) = cut_everywhere(seed, stride, 1 << 20, 25, 250_000);
+    println!("script {seed}: {report:?}\n{:?}", world.seen);
+    assert!(world.seen.journal_ordinal > 8 && world.seen.checkpoints > 3, "files were recycled");
+    assert!(report.cuts > 30, "only {} cuts", report.cuts);
 }
