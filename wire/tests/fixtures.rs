@@ -33,8 +33,10 @@ fn parse_name(name: &str) -> Option<Fixture> {
     Some(Fixture { name: name.into(), entry, version })
 }
 
-fn check(fixture: &Fixture, frame: &[u8]) {
+fn check(fixture: &Fixture, bytes: &[u8]) {
     let Fixture { name, entry, version } = fixture;
+    let (length, frame) = bytes.split_first_chunk().unwrap_or_else(|| panic!("{name} has no length"));
+    assert_eq!(usize::try_from(i32::from_be_bytes(*length)), Ok(frame.len()), "{name}");
     let mut decoder = Decoder::new(frame);
     if entry.is_request {
         let header = RequestHeader::decode(&mut decoder).unwrap_or_else(|error| panic!("{name}: {error}"));
