@@ -250,6 +250,39 @@ fn ten_thousand_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn slow_readers_and_half_open_connections_hold_little() {
+    let broker = start();
+    let mut client = connect(broker.address());
+    let value = vec![7; 900_000];
+    let big = batch(&[&value], Compression::None);
+    for _ in 0..60 {
+        assert!(client.produce(TOPIC, 0, Some(&big)).expect("an answer").error.is_none());
+    }
+    let mut slow = Vec::new();
+    for _ in 0..30 {
+        let mut client = connect(broker.address());
+        for offset in 0..20 {
+            client.send_fetch(TOPIC, 0, offset, 50 << 20, 0).expect("sent");
+        }
+        slow.push(client);
+    }
+    for _ in 0..30 {
+        let mut client = connect(broker.address());
+        client.send_fetch(TOPIC, 0, 0, 50 << 20, 0).expect("sent");
+        client.stream().shutdown(Shutdown::Write).expect("half closed");
+        slow.push(client);
+    }
+    for _ in 0..20 {
+        is_served(broker.address());
+        if broker.is_ours() {
+            assert!(broker.resident_bytes() < RESIDENT_MAX, "{} bytes are resident", broker.resident_bytes());
+        }
+    }
+    drop(slow);
+    is_well(broker, 60);
+}
+
+#[test]
 fn thousands_of_idle_connections_are_held() {
     // Ours are in this process, which has a limit, too.
     let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("a limit");

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use corelog_tests::broker::{Broker, Options};
+use corelog_tests::broker::{ANY_PORT, Broker, Options};
 use corelog_tests::client::{Client, Produced};
 use corelog_tests::sim::random::Random;
 use corelog_wire::compression::Compression;
@@ -374,4 +374,131 @@ fn kills_with_a_tiny_journal() {
 #[test]
 fn kills_with_a_small_journal() {
     run(options(1 << 20, 3, 65_536, 65_536), 2);
+}
+
+/// How a damaged file is damaged.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    /// A bit turned over, at this part of the file in thousandths.
+    Flip(u64),
+    /// Cut off at this part of the file.
+    Cut(u64),
+}
+
+fn damage(path: &std::path::Path, how: Damage) {
+    let mut bytes = std::fs::read(path).expect("a file");
+    let at = |part: u64| (bytes.len() as u64 * part / 1000) as usize;
+    match how {
+        Damage::Flip(part) => {
+            let at = at(part);
+            bytes[at] ^= 0x10;
+        }
+        Damage::Cut(part) => bytes.truncate(at(part)),
+    }
+    std::fs::write(path, bytes).expect("written");
+}
+
+fn files_below(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files_below(&path, files) } else { files.push(path) }
+    }
+    files.sort();
+}
+
+/// Starts on damaged data: a refusal names the file; a broker that starts serves what was written, or an error and names
+/// the file. Returns which.
+fn start_on_damaged(run: &Run, options: &Options, file: &std::path::Path, how: Damage) -> &'static str {
+    let what = format!("{} {how:?}", file.display());
+    let folder = run.broker.copy_data();
+    damage(&folder.path().join("data").join(file), how);
+    let name = file.file_name().expect("a file").to_string_lossy().into_owned();
+    let mut broker = match options.clone().try_start(folder, ANY_PORT) {
+        Ok(broker) => broker,
+        Err(refusal) => {
+            let code = refusal.status.and_then(|status| status.code());
+            assert!(matches!(code, Some(1 | 65)), "{what}: {refusal:?}");
+            assert!(refusal.stderr.contains(&name), "{what} is not named: {}", refusal.stderr);
+            assert!(!refusal.stderr.contains("panicked"), "{what}: {}", refusal.stderr);
+            return "refused";
+        }
+    };
+    let mut outcome = "served";
+    let mut client = Client::connect(broker.address()).expect("a connection");
+    for (partition, log) in run.logs.iter().enumerate() {
+        match read_from(&mut client, partition, 0) {
+            Ok(tags) => assert!(tags == log.known, "{what}: {} of {} records", tags.len(), log.known.len()),
+            Err(error) => {
+                assert!(broker.stderr().contains(&name), "{what}: {error}, not named: {}", broker.stderr());
+                outcome = "error";
+            }
+        }
+    }
+    let status = broker.stop();
+    assert!(matches!(status.code(), Some(0 | 65 | 70)), "{what}: {status}");
+    assert!(!broker.stderr().contains("panicked"), "{what}: {}", broker.stderr());
+    outcome
+}
+
+#[test]
+fn damaged_files_are_named_and_never_served() {
+    let options = options(65_536, 4, 16_384, 16_384);
+    for is_clean in [true, false] {
+        let mut run = Run::new(options.clone(), 3);
+        if !run.broker.is_ours() {
+            return;
+        }
+        for number in 1..=3 {
+            run.cycle(number);
+        }
+        let mut clients = [run.connect(), run.connect()];
+        run.load(&mut clients, 40);
+        for (producer, client) in run.producers.iter_mut().zip(&mut clients) {
+            while !producer.requests.is_empty() {
+                producer.answer(client, &mut run.logs).expect("the broker answers");
+            }
+        }
+        run.check_tail(&mut clients[0]);
+        match is_clean {
+            true => assert!(run.broker.stop().success()),
+            false => run.broker.kill(),
+        }
+        let mut files = Vec::new();
+        files_below(&run.broker.data_dir(), &mut files);
+        let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
+        let mut segments = 0;
+        let mut complaints = Vec::new();
+        for path in &files {
+            let file = path.strip_prefix(run.broker.data_dir()).expect("a file of it").to_owned();
+            let name = file.to_string_lossy();
+            // A few of the many segments, and the newest.
+            if name.starts_with("topics") {
+                segments += 1;
+                if segments % 9 != 0 {
+                    continue;
+                }
+            }
+            let length = path.metadata().expect("a file").len();
+            for how in [Damage::Flip(1), Damage::Flip(run.random.below(1000) as u64), Damage::Cut(500), Damage::Cut(0)]
+            {
+                if length == 0 {
+                    continue;
+                }
+                let kind = name.split('/').next().expect("a name").trim_end_matches(['a', 'b', '-']);
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    start_on_damaged(&run, &options, &file, how)
+                }));
+                match outcome {
+                    Ok(outcome) => *outcomes.entry(format!("{kind} {outcome}")).or_default() += 1,
+                    Err(error) => {
+                        let words = error.downcast_ref::<String>().cloned().unwrap_or_else(|| "panic".to_owned());
+                        println!("COMPLAINT {name} {how:?}: {words}");
+                        complaints.push(format!("{name} {how:?}: {words}"));
+                    }
+                }
+            }
+        }
+        println!("clean stop: {is_clean}, {} files: {outcomes:?}", files.len());
+        assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+    }
 }
