@@ -33,6 +33,8 @@ const BUSY: &str = "busy";
 const QUIET: &str = "quiet";
 /// Made late, so that only the newest metadata know it.
 const LATE: &str = "late";
+/// Written to by every start of a damaged directory, so that the next one meets what this one did to the journal.
+const SCRATCH: &str = "scratch";
 const FETCH_BYTES: i32 = 1 << 20;
 /// The statuses of a refused start: refused, damaged.
 const REFUSED: [i32; 2] = [1, 65];
@@ -109,6 +111,7 @@ impl Prepared {
             let (mut broker, mut client) = self.start();
             match lives {
                 0 => {
+                    assert!(client.create_topic(SCRATCH, 1).expect("an answer").is_none());
                     self.create(&mut client, BUSY, 2);
                     self.create(&mut client, QUIET, 1);
                     self.produce(&mut client, (QUIET, 0), 5);
@@ -311,6 +314,10 @@ impl Prepared {
         let stderr = broker.stderr();
         assert!(errors.is_empty() || case.is_named(&stderr), "{case:?}: {errors:?}, and not named: {stderr}");
         assert!(!stderr.contains("panicked"), "{case:?}: {stderr}");
+        let mut scratch = BatchBuilder::new();
+        scratch.append(&NewRecord { timestamp: 1, value: Some(b"scratch"), ..Default::default() });
+        let produced = client.produce(SCRATCH, 0, Some(&scratch.build())).expect("an answer");
+        assert!(produced.error.is_none(), "{case:?}: {produced:?}");
         // Some end in order, which says that they can.
         match case.damage[0].1 {
             How::Cut(_) => assert!(broker.stop().success(), "{case:?}: {}", broker.stderr()),
@@ -369,7 +376,7 @@ impl Prepared {
         let outcomes: Mutex<BTreeMap<String, usize>> = Mutex::default();
         let complaints = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
-            for _ in 0..3 {
+            for _ in 0..6 {
                 scope.spawn(|| {
                     loop {
                         let Some(case) = left.lock().expect("no panic with it").next() else { return };
@@ -532,6 +539,7 @@ fn damage_in_the_first_life() {
     for is_clean in [true, false] {
         let mut prepared = Prepared::new(3);
         let (mut broker, mut client) = prepared.start();
+        assert!(client.create_topic(SCRATCH, 1).expect("an answer").is_none());
         prepared.create(&mut client, BUSY, 2);
         prepared.create(&mut client, QUIET, 1);
         prepared.produce(&mut client, (BUSY, 0), 3);
