@@ -5,6 +5,7 @@ pub mod index;
 pub mod leader_epochs;
 pub mod logs;
 pub mod partition;
+pub mod producer_snapshot;
 pub mod producer_state;
 pub mod reads;
 pub mod segment;

@@ -12,6 +12,7 @@ use super::checkpoint::{self, Checkpoint, PartitionCheckpoint};
 use super::index::{OFFSET_ENTRY_BYTES, SegmentIndex, TIME_ENTRY_BYTES, encode_offsets, encode_times};
 use super::logs::{Logs, list_user};
 use super::partition::{Partition, WriteBackPlan};
+use super::producer_snapshot::{self, ProducerEntry};
 use super::segment::{self, Segment};
 use super::{Durability, Flushed, PartitionId};
 use crate::copies::Copy;
@@ -394,6 +395,8 @@ impl Logs {
         if plan.seal.is_some() {
             let epochs = p.epochs.to_checkpoint_file(plan.after.offset);
             small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
+            let producers = producer_snapshot::producers_at(p, plan.after.offset);
+            producer_file(&folder, plan.after.offset, &producers, ids, &mut steps);
             steps.push(Step::SyncDir { path: folder });
         }
         self.write_back.submit(Job::WriteBack { id, plan, index_written }, steps, ids, actions);
@@ -660,6 +663,7 @@ fn settle_steps(p: &Partition, folder: &str, block: usize, ids: &mut Ids) -> Vec
     index_writes(folder, active, all, true, ids, &mut steps);
     let epochs = p.epochs.to_checkpoint_file(p.log_end);
     small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
+    producer_file(folder, p.log_end, &producer_snapshot::producers_at_end(p), ids, &mut steps);
     steps.push(Step::SyncDir { path: String::from(folder) });
     steps
 }
@@ -697,6 +701,13 @@ fn small_file(path: String, content: Vec<u8>, ids: &mut Ids, steps: &mut Vec<Ste
     steps.push(Step::Write { file, offset: 0, data: vec![Bytes::from(content)], durable: false });
     steps.push(Step::Sync { file });
     steps.push(Step::Close { file });
+}
+
+/// A snapshot of the producers at an offset. Nothing for none, which is what no file means.
+fn producer_file(folder: &str, offset: i64, producers: &[ProducerEntry], ids: &mut Ids, steps: &mut Vec<Step>) {
+    if !producers.is_empty() {
+        small_file(segment::file(folder, offset, "snapshot"), producer_snapshot::encode(producers), ids, steps);
+    }
 }
 
 /// Reads both index files of a segment; the completion carries them in this order.
