@@ -33,6 +33,7 @@ if [ "$sealed" = sealed ]; then
 fi
 indexes index >"$scratch/indexes"
 indexes timeindex >"$scratch/time-indexes"
+files '*.snapshot' >"$scratch/snapshots"
 echo "$(wc -l <"$scratch/logs") segments, $(wc -l <"$scratch/indexes") offset indexes, $(wc -l <"$scratch/time-indexes") time indexes"
 equal "there are segments" yes "$([ -s "$scratch/logs" ] && echo yes)"
 equal "an offset index for each" "$(sed 's/\.log$//' "$scratch/logs")" "$(sed 's/\.index$//' "$scratch/indexes")"

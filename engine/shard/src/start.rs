@@ -573,8 +573,8 @@ fn clear_folders(disk: &mut dyn Disk, logs: &mut Logs) -> Result<(), StartError>
         disk.run(Step::SyncDir { path: TOPICS.to_string() }).map_err(|e| refuse(words(&e)))?;
     }
     for path in logs.iter().filter_map(producer_snapshot::left_by_stop) {
-        // Where this fails, or a power cut undoes it, a file remains that is true and that nobody needs.
-        let _ = disk.run(Step::RemoveFile { path });
+        // Should a power cut undo it, a file remains that is true and that nobody needs.
+        disk.run(Step::RemoveFile { path }).map_err(|e| refuse(words(&e)))?;
     }
     logs.trim_after_start();
     Ok(())
