@@ -32,8 +32,9 @@ use corelog_wire::buffer::AlignedBuf;
 const JOBS_MAX: usize = 8;
 /// Below this a tail is carried rather than written, while the carried share of a pass lasts.
 const WORTH_WRITING_BYTES: u64 = 256 << 10;
-/// Index entries that are gathered before the index files of an active segment are written.
-const INDEX_ENTRIES_GATHERED: usize = 512;
+/// Index entries that are gathered before the index files of an active segment are written: so many of each kind, 24
+/// bytes together, a partition holds in memory besides those of its dirty bytes.
+const INDEX_ENTRIES_GATHERED: usize = 256;
 /// Segment files get their space in units of this.
 const ALLOCATION_BYTES: u64 = 64 << 20;
 /// After a full disk, the next try comes so much later.
@@ -46,7 +47,7 @@ pub(super) const READ_BUFFERED: OpenMode = OpenMode { direct: false, create: fal
 
 #[derive(Debug)]
 enum Job {
-    WriteBack { id: PartitionId, plan: WriteBackPlan, index_written: (usize, usize) },
+    WriteBack { id: PartitionId, plan: WriteBackPlan, indexed: (usize, usize) },
     LoadIndex { id: PartitionId, segment: i64 },
     Settle { id: PartitionId },
     Checkpoint { first_ordinal: u64 },
@@ -367,9 +368,8 @@ impl Logs {
         self.write_back.partition_jobs += 1;
         let folder = segment::folder(&p.topic, p.index);
         let current = &p.segments[p.segment_of(plan.segment)];
-        let (offsets, times) = index_entries_below(current, &plan);
-        let gathered = offsets - current.index_written.0.min(offsets);
-        let write_index = plan.seal.is_some() || gathered >= INDEX_ENTRIES_GATHERED;
+        let durable = index_entries_below(current, &plan);
+        let write_index = plan.seal.is_some() || durable.0 >= INDEX_ENTRIES_GATHERED;
         if write_index && !current.index_loaded {
             let steps = index_reads(&folder, current, ids);
             let job = Job::LoadIndex { id, segment: plan.segment };
@@ -397,10 +397,10 @@ impl Logs {
         steps.extend(plan.seal.map(|len| Step::SetLen { file, len }));
         steps.push(Step::Sync { file });
         steps.push(Step::Close { file });
-        let mut index_written = current.index_written;
+        let indexed = if write_index { durable } else { (0, 0) };
         if write_index {
-            index_writes(&folder, current, (offsets, times), plan.seal.is_some(), ids, &mut steps);
-            index_written = (offsets, times);
+            let new = NewIndexEntries { index: &current.index, count: indexed, behind: current.index_written };
+            index_writes(&folder, current.base_offset, new, plan.seal.is_some(), ids, &mut steps);
         }
         if plan.seal.is_some() {
             let epochs = p.epochs.to_checkpoint_file(plan.after.offset);
@@ -409,7 +409,7 @@ impl Logs {
             producer_file(&folder, plan.after.offset, &producers, ids, &mut steps);
             steps.push(Step::SyncDir { path: folder });
         }
-        self.write_back.submit(Job::WriteBack { id, plan, index_written }, steps, ids, actions);
+        self.write_back.submit(Job::WriteBack { id, plan, indexed }, steps, ids, actions);
     }
 
     pub(super) fn write_back_completed(
@@ -440,8 +440,8 @@ impl Logs {
                 result.err().into_iter().for_each(|e| Self::log(actions, LogLevel::Warn, removal_failed(&e)));
             }
             (job, Err(error)) => self.job_failed(now, job, opened, &error, actions)?,
-            (Job::WriteBack { id, plan, index_written }, Ok(_)) => {
-                self.written_back(id, &plan, index_written);
+            (Job::WriteBack { id, plan, indexed }, Ok(_)) => {
+                self.written_back(id, &plan, indexed);
                 self.partition_job_ended(id, actions);
             }
             (Job::Settle { id }, Ok(_)) => {
@@ -509,18 +509,22 @@ impl Logs {
         }
     }
 
-    fn written_back(&mut self, id: PartitionId, plan: &WriteBackPlan, index_written: (usize, usize)) {
+    fn written_back(&mut self, id: PartitionId, plan: &WriteBackPlan, indexed: (usize, usize)) {
         let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { return };
         let dirty = p.dirty_bytes();
         p.has_folder = true;
         p.written_back(plan.after);
         let at = p.segment_of(plan.segment);
         let segment = &mut p.segments[at];
-        segment.index_written = index_written;
+        segment.index.forget_first(indexed.0, indexed.1);
+        segment.index_written = (segment.index_written.0 + indexed.0, segment.index_written.1 + indexed.1);
         if plan.seal.is_some() {
-            // From now on the index is read from its files.
+            assert!(segment.index.memory() == 0, "the whole index of a sealed segment is in its files");
             segment.index = SegmentIndex::default();
             segment.index_loaded = false;
+        }
+        if indexed != (0, 0) || plan.seal.is_some() {
+            self.reads.index_written(id, plan.segment);
         }
         self.dirty_bytes = self.dirty_bytes - dirty + p.dirty_bytes();
         if let Pass::Flushing { target, .. } = self.write_back.pass {
@@ -539,11 +543,7 @@ impl Logs {
         let segment = &mut p.segments[at];
         let empty = Bytes::new();
         let (offsets, times) = (files.first().unwrap_or(&empty), files.get(1).unwrap_or(&empty));
-        let older = SegmentIndex::decode(offsets, times, valid_len);
-        let before = (segment.index.offsets_from(0).len(), segment.index.times_from(0).len());
-        segment.index.prepend(older);
-        let now = (segment.index.offsets_from(0).len(), segment.index.times_from(0).len());
-        segment.index_written = (now.0 - before.0, now.1 - before.1);
+        segment.index_written = segment.index.follow(&SegmentIndex::decode(offsets, times, valid_len));
         segment.index_loaded = true;
         self.write_back.queue.push_front(id);
     }
@@ -669,8 +669,9 @@ fn settle_steps(p: &Partition, folder: &str, block: usize, ids: &mut Ids) -> Vec
     steps.push(Step::SetLen { file, len: active.len });
     steps.push(Step::Sync { file });
     steps.push(Step::Close { file });
-    let all = (active.index.offsets_from(0).len(), active.index.times_from(0).len());
-    index_writes(folder, active, all, true, ids, &mut steps);
+    let count = (active.index.offsets_from(0).len(), active.index.times_from(0).len());
+    let new = NewIndexEntries { index: &active.index, count, behind: active.index_written };
+    index_writes(folder, active.base_offset, new, true, ids, &mut steps);
     let epochs = p.epochs.to_checkpoint_file(p.log_end);
     small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
     producer_file(folder, p.log_end, &producer_snapshot::producers_at_end(p), ids, &mut steps);
@@ -682,7 +683,7 @@ fn removal_failed(error: &IoError) -> String {
     format!("{} failed with error {}: files of deleted data remain", error.what, error.errno)
 }
 
-/// How many offset and time entries describe what a plan makes durable.
+/// How many of the offset and time entries in memory describe what a plan makes durable.
 fn index_entries_below(segment: &Segment, plan: &WriteBackPlan) -> (usize, usize) {
     let (offsets, times) = (segment.index.offsets_from(0), segment.index.times_from(0));
     if plan.seal.is_some() {
@@ -722,13 +723,16 @@ fn producer_file(folder: &str, offset: i64, producers: &[ProducerEntry], ids: &m
 
 /// Reads both index files of a segment; the completion carries them in this order.
 pub(super) fn index_reads(folder: &str, s: &Segment, ids: &mut Ids) -> Vec<Step> {
-    const FILE_BYTES_MAX: u64 = 10 << 20;
+    const FILE_BYTES_MAX: usize = 10 << 20;
     let mut steps = Vec::with_capacity(6);
     // An entry stands for at least one batch of at least 61 bytes.
-    let entries = s.len / 61 + 1;
-    for (extension, entry_bytes) in [("index", OFFSET_ENTRY_BYTES), ("timeindex", TIME_ENTRY_BYTES)] {
+    let most = (s.len / 61 + 1) as usize;
+    let (offsets, times) = if s.index_loaded { s.index_written } else { (most, most) };
+    for (extension, entries, entry_bytes) in
+        [("index", offsets, OFFSET_ENTRY_BYTES), ("timeindex", times, TIME_ENTRY_BYTES)]
+    {
         let file = ids.file();
-        let len = (entries * entry_bytes as u64).min(FILE_BYTES_MAX) as usize;
+        let len = (entries.max(1) * entry_bytes).min(FILE_BYTES_MAX);
         steps.push(Step::Open { file, path: segment::file(folder, s.base_offset, extension), mode: READ_BUFFERED });
         steps.push(Step::Read { file, offset: 0, len });
         steps.push(Step::Close { file });
@@ -736,29 +740,35 @@ pub(super) fn index_reads(folder: &str, s: &Segment, ids: &mut Ids) -> Vec<Step>
     steps
 }
 
-fn index_writes(
+/// Index entries on their way to the files of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewIndexEntries<'a> {
+    /// Where they are.
+    pub(super) index: &'a SegmentIndex,
+    /// How many of the first offset and time entries there.
+    pub(super) count: (usize, usize),
+    /// How many stand in the files before them.
+    pub(super) behind: (usize, usize),
+}
+
+/// Appends to both index files of a segment. With `last` the files end there, and are synced.
+pub(super) fn index_writes(
     folder: &str,
-    s: &Segment,
-    (offsets, times): (usize, usize),
+    base_offset: i64,
+    new: NewIndexEntries<'_>,
     last: bool,
     ids: &mut Ids,
     steps: &mut Vec<Step>,
 ) {
-    let (offsets_from, times_from) = (s.index_written.0.min(offsets), s.index_written.1.min(times));
-    let new_offsets = encode_offsets(&s.index.offsets_from(offsets_from)[..offsets - offsets_from]);
-    let new_times = encode_times(&s.index.times_from(times_from)[..times - times_from]);
-    let files = [
-        ("index", offsets_from * OFFSET_ENTRY_BYTES, new_offsets),
-        ("timeindex", times_from * TIME_ENTRY_BYTES, new_times),
-    ];
+    let offsets = encode_offsets(&new.index.offsets_from(0)[..new.count.0]);
+    let times = encode_times(&new.index.times_from(0)[..new.count.1]);
+    let files =
+        [("index", new.behind.0 * OFFSET_ENTRY_BYTES, offsets), ("timeindex", new.behind.1 * TIME_ENTRY_BYTES, times)];
     for (extension, at, content) in files {
         let file = ids.file();
         let end = (at + content.len()) as u64;
-        steps.push(Step::Open {
-            file,
-            path: segment::file(folder, s.base_offset, extension),
-            mode: OpenMode::BUFFERED,
-        });
+        let path = segment::file(folder, base_offset, extension);
+        steps.push(Step::Open { file, path, mode: OpenMode::BUFFERED });
         if !content.is_empty() {
             steps.push(Step::Write { file, offset: at as u64, data: vec![Bytes::from(content)], durable: false });
         }
