@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
 
 mod faults;
+mod indexes;
 mod ledger;
 mod snapshots;
 mod world;

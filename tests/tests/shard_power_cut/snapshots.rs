@@ -76,7 +76,7 @@ fn check_folder(name: &str, folder: &Folder, found: &mut Found) {
     }
 }
 
-fn batches_of(bytes: &[u8]) -> Vec<RecordBatch<'_>> {
+pub(crate) fn batches_of(bytes: &[u8]) -> Vec<RecordBatch<'_>> {
     let mut left = bytes;
     let mut found = vec![];
     while let Ok((batch, rest)) = RecordBatch::split_from(left) {

@@ -276,6 +276,7 @@ impl World {
         assert!(self.node.has_stopped(), "a stop comes to its end: {:?}", self.node.messages);
         let found = crate::snapshots::check(&self.node.disk);
         self.seen.producer_snapshots += found.snapshots;
+        crate::indexes::check(&self.node.disk);
         assert_eq!(found.strays, 0, "what a stop has left is gone before the next");
         let disk = self.node.disk.kill(1);
         self.start(disk, End::Clean, probe);

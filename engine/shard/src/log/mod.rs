@@ -2,6 +2,8 @@
 
 pub mod checkpoint;
 pub mod index;
+mod index_files;
+mod index_repair;
 pub mod leader_epochs;
 pub mod logs;
 pub mod partition;

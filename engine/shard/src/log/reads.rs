@@ -9,11 +9,12 @@
 //! fits, otherwise the segment is searched from its beginning.
 
 use super::index::SegmentIndex;
+use super::index_files;
+use super::index_repair::is_damaged;
 use super::logs::{Lookup, Read, TimestampTarget};
 use super::partition::Partition;
 use super::segment;
 use super::tail::Batch;
-use super::write_back::index_reads;
 use super::{FoundOffset, PartitionId, Progress, ReadId};
 use crate::ids::Ids;
 use crate::io::{Action, ENOENT, FileId, IoError, LogLevel, OpId, OpenMode, Step};
@@ -88,6 +89,8 @@ pub struct Reads {
     index_bytes: usize,
     /// Reads of index files in flight that do not bring what these hold by now.
     outdated: BTreeSet<OpId>,
+    /// Segments whose index files were found lost or damaged.
+    suspects: Vec<(PartitionId, i64)>,
 }
 
 impl Reads {
@@ -107,6 +110,7 @@ impl Reads {
             index_order: VecDeque::new(),
             index_bytes: 0,
             outdated: BTreeSet::new(),
+            suspects: Vec::new(),
         }
     }
 
@@ -233,7 +237,7 @@ impl Reads {
         let folder = segment::folder(&p.topic, p.index);
         let segment = &p.segments[p.segment_of(job.segment)];
         let steps = match job.stage {
-            Stage::Index => index_reads(&folder, segment, ids),
+            Stage::Index => index_files::reads(&folder, segment, ids),
             Stage::Data { position, len, .. } => {
                 let file = ids.file();
                 let block = block as u64;
@@ -336,6 +340,7 @@ impl Reads {
                     if error.errno != ENOENT {
                         actions.push(Action::Log { level: LogLevel::Warn, message: could_not_read(&error) });
                     }
+                    self.suspects.push((partition.id, job.segment));
                     Vec::new()
                 } else {
                     actions.push(Action::Log { level: LogLevel::Error, message: could_not_read(&error) });
@@ -359,6 +364,7 @@ impl Reads {
                 self.submit(partition, job, block, ids, actions);
             }
             Next::FromTheBeginning => {
+                self.suspects.push((partition.id, job.segment));
                 self.forget_segment(partition.id, job.segment);
                 let len = wanted_len(&job.purpose, block);
                 job.stage = Stage::Data { position: 0, len, trusted: true };
@@ -418,6 +424,9 @@ impl Reads {
         let empty = Bytes::new();
         let (offsets, times) = (files.first().unwrap_or(&empty), files.get(1).unwrap_or(&empty));
         let index = SegmentIndex::decode(offsets, times, valid_len);
+        if is_damaged(p, base_offset, &index) {
+            self.suspects.push((p.id, base_offset));
+        }
         self.forget_index(p.id, base_offset);
         self.index_bytes += index.memory();
         self.indexes.insert((p.id, base_offset), index);
@@ -439,7 +448,12 @@ impl Reads {
         }
     }
 
-    /// The index files of a segment have more entries now.
+    /// Takes the segments whose index files were found lost or damaged.
+    pub(super) fn take_suspects(&mut self) -> Vec<(PartitionId, i64)> {
+        core::mem::take(&mut self.suspects)
+    }
+
+    /// The index files of a segment have other entries now.
     pub(super) fn index_written(&mut self, partition: PartitionId, segment: i64) {
         self.forget_index(partition, segment);
         let reading = |j: &Job| j.partition == partition && j.segment == segment && j.stage == Stage::Index;

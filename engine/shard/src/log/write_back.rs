@@ -9,12 +9,14 @@
 //! then holds is unknown.
 
 use super::checkpoint::{self, Checkpoint, PartitionCheckpoint};
-use super::index::{OFFSET_ENTRY_BYTES, SegmentIndex, TIME_ENTRY_BYTES, encode_offsets, encode_times};
+use super::index::SegmentIndex;
+use super::index_files::{self, NewEntries};
+use super::index_repair;
 use super::logs::{Logs, list_user};
 use super::partition::{Partition, WriteBackPlan};
 use super::producer_snapshot::{self, ProducerEntry};
 use super::segment::{self, Segment};
-use super::{Durability, Flushed, PartitionId};
+use super::{Durability, PartitionId};
 use crate::copies::Copy;
 use crate::ids::Ids;
 use crate::io::{Action, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step, WRITE_PIECE_BYTES};
@@ -42,13 +44,11 @@ const RETRY_US: u64 = 1_000_000;
 /// Errors after which a job is tried again: no space, quota, too many open files, out of memory.
 const RETRIED: [i32; 5] = [ENOSPC, 122, 23, 24, 12];
 
-/// Opens for reading through the page cache, and only what exists.
-pub(super) const READ_BUFFERED: OpenMode = OpenMode { direct: false, create: false, write: false, lock: false };
-
 #[derive(Debug)]
 enum Job {
     WriteBack { id: PartitionId, plan: WriteBackPlan, indexed: (usize, usize) },
     LoadIndex { id: PartitionId, segment: i64 },
+    RewriteIndex { id: PartitionId, segment: i64 },
     Settle { id: PartitionId },
     Checkpoint { first_ordinal: u64 },
     RemoveSegments,
@@ -368,10 +368,10 @@ impl Logs {
         self.write_back.partition_jobs += 1;
         let folder = segment::folder(&p.topic, p.index);
         let current = &p.segments[p.segment_of(plan.segment)];
-        let durable = index_entries_below(current, &plan);
+        let durable = index_files::entries_below(current, &plan);
         let write_index = plan.seal.is_some() || durable.0 >= INDEX_ENTRIES_GATHERED;
         if write_index && !current.index_loaded {
-            let steps = index_reads(&folder, current, ids);
+            let steps = index_files::reads(&folder, current, ids);
             let job = Job::LoadIndex { id, segment: plan.segment };
             return self.write_back.submit(job, steps, ids, actions);
         }
@@ -399,8 +399,8 @@ impl Logs {
         steps.push(Step::Close { file });
         let indexed = if write_index { durable } else { (0, 0) };
         if write_index {
-            let new = NewIndexEntries { index: &current.index, count: indexed, behind: current.index_written };
-            index_writes(&folder, current.base_offset, new, plan.seal.is_some(), ids, &mut steps);
+            let new = NewEntries { index: &current.index, count: indexed, behind: current.index_written };
+            index_files::writes(&folder, current.base_offset, new, plan.seal.is_some(), ids, &mut steps);
         }
         if plan.seal.is_some() {
             let epochs = p.epochs.to_checkpoint_file(plan.after.offset);
@@ -428,6 +428,13 @@ impl Logs {
                     self.close_files(opened, actions);
                 }
                 self.index_loaded(id, segment, result.unwrap_or_default());
+                self.partition_job_ended(id, actions);
+            }
+            (Job::RewriteIndex { id, segment }, result) => {
+                if result.is_err() {
+                    self.close_files(opened, actions);
+                }
+                self.index_rewritten(id, segment, result.err().as_ref(), actions);
                 self.partition_job_ended(id, actions);
             }
             (Job::RemoveSegments, result) => {
@@ -490,11 +497,27 @@ impl Logs {
         Ok(())
     }
 
-    fn close_files(&mut self, opened: Vec<crate::io::FileId>, actions: &mut Vec<Action>) {
+    /// Closes what a chain that failed may have left open.
+    pub(super) fn close_files(&mut self, opened: Vec<crate::io::FileId>, actions: &mut Vec<Action>) {
         if !opened.is_empty() {
             let steps = opened.into_iter().map(|file| Step::Close { file }).collect();
             self.write_back.submit(Job::Close, steps, &mut self.ids, actions);
         }
+    }
+
+    /// Writes the index files of a sealed segment as one whole; false when the folder is not free.
+    pub(super) fn write_index(&mut self, id: PartitionId, rebuilt: &Segment, actions: &mut Vec<Action>) -> bool {
+        let p = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        if p.busy || self.write_back.partition_jobs >= JOBS_MAX {
+            return false;
+        }
+        p.busy = true;
+        self.write_back.partition_jobs += 1;
+        let folder = segment::folder(&p.topic, p.index);
+        let steps = index_repair::rewrite_steps(&folder, rebuilt, &mut self.ids);
+        let job = Job::RewriteIndex { id, segment: rebuilt.base_offset };
+        self.write_back.submit(job, steps, &mut self.ids, actions);
+        true
     }
 
     fn partition_job_ended(&mut self, id: PartitionId, actions: &mut Vec<Action>) {
@@ -584,6 +607,11 @@ impl Logs {
         }
     }
 
+    /// Whether an end was begun.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.write_back.stop != Stop::Running
+    }
+
     /// Whether everything is written back and the journal is closed.
     pub fn is_stopped(&self) -> bool {
         self.write_back.stop == Stop::Done
@@ -632,7 +660,7 @@ impl Logs {
             let active = p.active();
             if !active.index_loaded {
                 let job = Job::LoadIndex { id, segment: active.base_offset };
-                let steps = index_reads(&folder, active, ids);
+                let steps = index_files::reads(&folder, active, ids);
                 self.write_back.to_settle.push_back(id);
                 self.write_back.submit(job, steps, ids, actions);
                 continue;
@@ -670,8 +698,8 @@ fn settle_steps(p: &Partition, folder: &str, block: usize, ids: &mut Ids) -> Vec
     steps.push(Step::Sync { file });
     steps.push(Step::Close { file });
     let count = (active.index.offsets_from(0).len(), active.index.times_from(0).len());
-    let new = NewIndexEntries { index: &active.index, count, behind: active.index_written };
-    index_writes(folder, active.base_offset, new, true, ids, &mut steps);
+    let new = NewEntries { index: &active.index, count, behind: active.index_written };
+    index_files::writes(folder, active.base_offset, new, true, ids, &mut steps);
     let epochs = p.epochs.to_checkpoint_file(p.log_end);
     small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
     producer_file(folder, p.log_end, &producer_snapshot::producers_at_end(p), ids, &mut steps);
@@ -681,20 +709,6 @@ fn settle_steps(p: &Partition, folder: &str, block: usize, ids: &mut Ids) -> Vec
 
 fn removal_failed(error: &IoError) -> String {
     format!("{} failed with error {}: files of deleted data remain", error.what, error.errno)
-}
-
-/// How many of the offset and time entries in memory describe what a plan makes durable.
-fn index_entries_below(segment: &Segment, plan: &WriteBackPlan) -> (usize, usize) {
-    let (offsets, times) = (segment.index.offsets_from(0), segment.index.times_from(0));
-    if plan.seal.is_some() {
-        return (offsets.len(), times.len());
-    }
-    let Flushed { offset, offset_position, .. } = plan.after;
-    let relative = u32::try_from(offset - segment.base_offset).unwrap_or(u32::MAX);
-    (
-        offsets.partition_point(|e| u64::from(e.position) < offset_position),
-        times.partition_point(|e| e.relative_offset < relative),
-    )
 }
 
 fn create_folder(p: &Partition, folder: &str, ids: &mut Ids, steps: &mut Vec<Step>) {
@@ -718,64 +732,5 @@ fn small_file(path: String, content: Vec<u8>, ids: &mut Ids, steps: &mut Vec<Ste
 fn producer_file(folder: &str, offset: i64, producers: &[ProducerEntry], ids: &mut Ids, steps: &mut Vec<Step>) {
     if !producers.is_empty() {
         small_file(segment::file(folder, offset, "snapshot"), producer_snapshot::encode(producers), ids, steps);
-    }
-}
-
-/// Reads both index files of a segment; the completion carries them in this order.
-pub(super) fn index_reads(folder: &str, s: &Segment, ids: &mut Ids) -> Vec<Step> {
-    const FILE_BYTES_MAX: usize = 10 << 20;
-    let mut steps = Vec::with_capacity(6);
-    // An entry stands for at least one batch of at least 61 bytes.
-    let most = (s.len / 61 + 1) as usize;
-    let (offsets, times) = if s.index_loaded { s.index_written } else { (most, most) };
-    for (extension, entries, entry_bytes) in
-        [("index", offsets, OFFSET_ENTRY_BYTES), ("timeindex", times, TIME_ENTRY_BYTES)]
-    {
-        let file = ids.file();
-        let len = (entries.max(1) * entry_bytes).min(FILE_BYTES_MAX);
-        steps.push(Step::Open { file, path: segment::file(folder, s.base_offset, extension), mode: READ_BUFFERED });
-        steps.push(Step::Read { file, offset: 0, len });
-        steps.push(Step::Close { file });
-    }
-    steps
-}
-
-/// Index entries on their way to the files of a segment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NewIndexEntries<'a> {
-    /// Where they are.
-    pub(super) index: &'a SegmentIndex,
-    /// How many of the first offset and time entries there.
-    pub(super) count: (usize, usize),
-    /// How many stand in the files before them.
-    pub(super) behind: (usize, usize),
-}
-
-/// Appends to both index files of a segment. With `last` the files end there, and are synced.
-pub(super) fn index_writes(
-    folder: &str,
-    base_offset: i64,
-    new: NewIndexEntries<'_>,
-    last: bool,
-    ids: &mut Ids,
-    steps: &mut Vec<Step>,
-) {
-    let offsets = encode_offsets(&new.index.offsets_from(0)[..new.count.0]);
-    let times = encode_times(&new.index.times_from(0)[..new.count.1]);
-    let files =
-        [("index", new.behind.0 * OFFSET_ENTRY_BYTES, offsets), ("timeindex", new.behind.1 * TIME_ENTRY_BYTES, times)];
-    for (extension, at, content) in files {
-        let file = ids.file();
-        let end = (at + content.len()) as u64;
-        let path = segment::file(folder, base_offset, extension);
-        steps.push(Step::Open { file, path, mode: OpenMode::BUFFERED });
-        if !content.is_empty() {
-            steps.push(Step::Write { file, offset: at as u64, data: vec![Bytes::from(content)], durable: false });
-        }
-        if last {
-            steps.push(Step::SetLen { file, len: end });
-            steps.push(Step::Sync { file });
-        }
-        steps.push(Step::Close { file });
     }
 }
