@@ -42,6 +42,11 @@ pub struct SegmentIndex {
 }
 
 impl SegmentIndex {
+    /// The index of a segment that goes on behind batches whose entries are not known: the next batch gets one.
+    pub fn resume() -> Self {
+        Self { bytes_since_entry: u64::from(u32::MAX), ..Self::default() }
+    }
+
     /// Takes note of a batch, as Kafka's `LogSegment.append` does. `largest` is the largest timestamp of the segment
     /// including this batch, where it is known whose it is.
     pub fn append(&mut self, interval_bytes: u64, batch: OffsetEntry, size: u64, largest: Option<TimeEntry>) {
