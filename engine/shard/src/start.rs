@@ -16,6 +16,7 @@ use crate::journal::{
 };
 use crate::log::checkpoint::{self, Checkpoint, PartitionCheckpoint};
 use crate::log::partition::{NewBatch, Partition, Place};
+use crate::log::producer_snapshot;
 use crate::log::producer_state::ProducerBatch;
 use crate::log::tail::ChunkPool;
 use crate::log::write_back::{TOPICS, WriteBack, doomed_folder};
@@ -614,6 +615,10 @@ fn clear_folders(disk: &mut dyn Disk, logs: &mut Logs) -> Result<(), StartError>
     }
     if removed {
         disk.run(Step::SyncDir { path: TOPICS.to_string() }).map_err(|e| refuse(words(&e)))?;
+    }
+    for path in logs.iter().filter_map(producer_snapshot::left_by_stop) {
+        // Should a power cut undo it, a file remains that is true and that nobody needs.
+        disk.run(Step::RemoveFile { path }).map_err(|e| refuse(words(&e)))?;
     }
     logs.trim_after_start();
     Ok(())

@@ -2,9 +2,12 @@
 
 pub mod checkpoint;
 pub mod index;
+mod index_files;
+mod index_repair;
 pub mod leader_epochs;
 pub mod logs;
 pub mod partition;
+pub mod producer_snapshot;
 pub mod producer_state;
 pub mod reads;
 pub mod segment;

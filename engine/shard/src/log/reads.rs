@@ -9,15 +9,16 @@
 //! fits, otherwise the segment is searched from its beginning.
 
 use super::index::SegmentIndex;
+use super::index_files;
+use super::index_repair::is_damaged;
 use super::logs::{Lookup, Read, TimestampTarget};
 use super::partition::Partition;
 use super::segment;
 use super::tail::Batch;
-use super::write_back::index_reads;
 use super::{FoundOffset, PartitionId, Progress, ReadId};
 use crate::ids::Ids;
 use crate::io::{Action, ENOENT, FileId, IoError, LogLevel, OpId, OpenMode, Step};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -86,6 +87,10 @@ pub struct Reads {
     indexes: BTreeMap<(PartitionId, i64), SegmentIndex>,
     index_order: VecDeque<(PartitionId, i64)>,
     index_bytes: usize,
+    /// Reads of index files in flight that do not bring what these hold by now.
+    outdated: BTreeSet<OpId>,
+    /// Segments whose index files were found lost or damaged.
+    suspects: Vec<(PartitionId, i64)>,
 }
 
 impl Reads {
@@ -104,6 +109,8 @@ impl Reads {
             indexes: BTreeMap::new(),
             index_order: VecDeque::new(),
             index_bytes: 0,
+            outdated: BTreeSet::new(),
+            suspects: Vec::new(),
         }
     }
 
@@ -173,15 +180,30 @@ impl Reads {
     }
 
     fn first_stage(&mut self, p: &Partition, base_offset: i64, purpose: &Purpose, block: usize) -> Stage {
+        match self.indexed_position(p, base_offset, purpose) {
+            Some(position) => Stage::Data { position, len: wanted_len(purpose, block), trusted: position == 0 },
+            None => Stage::Index,
+        }
+    }
+
+    /// Where a search begins: as the entries in memory say that are not in the index files yet, or else those of the
+    /// files. `None` when these have to be read first.
+    fn indexed_position(&self, p: &Partition, base_offset: i64, purpose: &Purpose) -> Option<u64> {
         let segment = &p.segments[p.segment_of(base_offset)];
-        let cached = self.indexes.get(&(p.id, base_offset));
-        let Some(index) = segment.index_loaded.then_some(&segment.index).or(cached) else { return Stage::Index };
+        let nothing = SegmentIndex::default();
+        let in_files = !segment.index_loaded || segment.index_written != (0, 0);
+        let files = if in_files { self.indexes.get(&(p.id, base_offset)) } else { Some(&nothing) };
         let relative = match *purpose {
             Purpose::Fetch { from, .. } => u32::try_from(from.max(base_offset) - base_offset).unwrap_or(u32::MAX),
-            Purpose::Time { at_ms } => index.offset_before_time(at_ms),
+            Purpose::Time { at_ms } => match segment.index.offset_before_time(at_ms) {
+                Some(relative) => relative,
+                None => files?.offset_before_time(at_ms).unwrap_or(0),
+            },
         };
-        let position = u64::from(index.position_before(relative));
-        Stage::Data { position, len: wanted_len(purpose, block), trusted: position == 0 }
+        match segment.index.position_before(relative) {
+            Some(position) => Some(position.into()),
+            None => Some(files?.position_before(relative).unwrap_or(0).into()),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the request and the three sinks of every effect")]
@@ -215,7 +237,7 @@ impl Reads {
         let folder = segment::folder(&p.topic, p.index);
         let segment = &p.segments[p.segment_of(job.segment)];
         let steps = match job.stage {
-            Stage::Index => index_reads(&folder, segment, ids),
+            Stage::Index => index_files::reads(&folder, segment, ids),
             Stage::Data { position, len, .. } => {
                 let file = ids.file();
                 let block = block as u64;
@@ -318,6 +340,7 @@ impl Reads {
                     if error.errno != ENOENT {
                         actions.push(Action::Log { level: LogLevel::Warn, message: could_not_read(&error) });
                     }
+                    self.suspects.push((partition.id, job.segment));
                     Vec::new()
                 } else {
                     actions.push(Action::Log { level: LogLevel::Error, message: could_not_read(&error) });
@@ -326,7 +349,10 @@ impl Reads {
             }
         };
         if job.stage == Stage::Index {
-            self.remember_index(partition, job.segment, &files);
+            // What has been written meanwhile is in neither place: the files are read again.
+            if !self.outdated.remove(&op) {
+                self.remember_index(partition, job.segment, &files);
+            }
             job.stage = self.first_stage(partition, job.segment, &job.purpose, block);
             return self.submit(partition, job, block, ids, actions);
         }
@@ -338,6 +364,7 @@ impl Reads {
                 self.submit(partition, job, block, ids, actions);
             }
             Next::FromTheBeginning => {
+                self.suspects.push((partition.id, job.segment));
                 self.forget_segment(partition.id, job.segment);
                 let len = wanted_len(&job.purpose, block);
                 job.stage = Stage::Data { position: 0, len, trusted: true };
@@ -392,22 +419,23 @@ impl Reads {
         }
     }
 
-    fn remember_index(&mut self, p: &mut Partition, base_offset: i64, files: &[Bytes]) {
-        let at = p.segment_of(base_offset);
+    fn remember_index(&mut self, p: &Partition, base_offset: i64, files: &[Bytes]) {
         let valid_len = on_disk_len(p, base_offset);
-        let segment = &p.segments[at];
         let empty = Bytes::new();
         let (offsets, times) = (files.first().unwrap_or(&empty), files.get(1).unwrap_or(&empty));
-        let mut index = SegmentIndex::decode(offsets, times, valid_len);
-        if base_offset == p.flushed.segment {
-            // What this process indexed itself comes behind.
-            let mut both = segment.index.clone();
-            both.prepend(index);
-            index = both;
+        let index = SegmentIndex::decode(offsets, times, valid_len);
+        if is_damaged(p, base_offset, &index) {
+            self.suspects.push((p.id, base_offset));
         }
+        self.forget_index(p.id, base_offset);
         self.index_bytes += index.memory();
         self.indexes.insert((p.id, base_offset), index);
         self.index_order.push_back((p.id, base_offset));
+        if self.index_order.len() > 2 * self.indexes.len() + 64 {
+            // What was forgotten is still in line.
+            let mut seen = BTreeSet::new();
+            self.index_order.retain(|key| self.indexes.contains_key(key) && seen.insert(*key));
+        }
         while self.index_bytes > INDEX_CACHE_BYTES && self.index_order.len() > 1 {
             let Some((partition, segment)) = self.index_order.pop_front() else { break };
             self.forget_index(partition, segment);
@@ -418,6 +446,18 @@ impl Reads {
         if let Some(index) = self.indexes.remove(&(partition, segment)) {
             self.index_bytes -= index.memory();
         }
+    }
+
+    /// Takes the segments whose index files were found lost or damaged.
+    pub(super) fn take_suspects(&mut self) -> Vec<(PartitionId, i64)> {
+        core::mem::take(&mut self.suspects)
+    }
+
+    /// The index files of a segment have other entries now.
+    pub(super) fn index_written(&mut self, partition: PartitionId, segment: i64) {
+        self.forget_index(partition, segment);
+        let reading = |j: &Job| j.partition == partition && j.segment == segment && j.stage == Stage::Index;
+        self.outdated.extend(self.jobs.iter().filter(|(_, j)| reading(j)).map(|(op, _)| *op));
     }
 
     fn take_cursor(&mut self, partition: PartitionId, from: i64) -> Option<(i64, u64)> {
@@ -445,6 +485,7 @@ impl Reads {
     pub(super) fn forget_partition(&mut self, partition: PartitionId, progress: &mut Progress) {
         let ended: Vec<OpId> = self.jobs.iter().filter(|(_, j)| j.partition == partition).map(|(op, _)| *op).collect();
         for op in ended {
+            self.outdated.remove(&op);
             if let Some(mut job) = self.jobs.remove(&op) {
                 self.abandoned.insert(op, (job.reserved, core::mem::take(&mut job.opened)));
                 finish(&job, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), progress);
