@@ -351,6 +351,8 @@ fn journal(durable_sequence_of_the_last: u64) -> (Vec<u8>, Vec<usize>) {
             metadata_offset: 1,
             predecessor,
             body_len: (entry.len() + payload.len()) as u64,
+            copy_generation: 0,
+            slots: 1,
             entry_headers_crc: crc32c::crc32c(&entry),
             directory: 11,
         };

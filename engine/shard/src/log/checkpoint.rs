@@ -1,7 +1,8 @@
 //! The shard's checkpoint: for every partition, what recovery must know that the journal no longer tells.
 //!
 //! Fault model: that of `copies`, which owns the file around it. When the newer copy is torn, the older one counts, and
-//! what that one needs is still in the journal. Format: the crate's README.
+//! what that one needs is still in the journal: nothing is released before the newer one is durable. When it rots later,
+//! the commits tell that there was one. Format: the crate's README.
 
 use super::Flushed;
 use super::index::SegmentIndex;

@@ -687,3 +687,127 @@ fn largest_timestamp(p: &Partition) -> Option<FoundOffset> {
     let leader_epoch = p.epochs.epoch_at(offset).unwrap_or(p.leader_epoch);
     Some(FoundOffset { offset, timestamp_ms, leader_epoch })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::checkpoint::{PartitionCheckpoint, SealedSegment};
+    use super::*;
+    use crate::config::TopicConfig;
+    use corelog_wire::ids::TopicId;
+    use corelog_wire::record_batch::{BatchBuilder, NewRecord};
+
+    const BLOCK: usize = 4_096;
+
+    /// A partition with one sealed segment, and the bytes of that segment: batches of these value lengths.
+    fn sealed(lengths: &[usize]) -> (Partition, Vec<u8>) {
+        let mut bytes = Vec::new();
+        for (offset, len) in (0..).zip(lengths) {
+            let mut builder = BatchBuilder::new();
+            builder.append(&NewRecord { timestamp: 1_000 + offset, value: Some(&vec![7; *len]), ..Default::default() });
+            let mut batch = builder.build();
+            // The base offset is not covered by the checksum.
+            batch[..8].copy_from_slice(&offset.to_be_bytes());
+            bytes.extend_from_slice(&batch);
+        }
+        let end = lengths.len() as i64;
+        let saved = PartitionCheckpoint {
+            topic_id: [1; 16],
+            topic: String::from("orders"),
+            index: 0,
+            log_start: 0,
+            has_folder: true,
+            flushed_segment: end,
+            flushed_position: 0,
+            flushed_offset: end,
+            flushed_offset_position: 0,
+            first_timestamp_ms: -1,
+            max_timestamp_ms: -1,
+            offset_of_max_timestamp: -1,
+            created_ms: 0,
+            sealed: vec![SealedSegment {
+                base_offset: 0,
+                next_offset: end,
+                len: bytes.len() as u64,
+                max_timestamp_ms: 999 + end,
+                offset_of_max_timestamp: end - 1,
+                created_ms: 0,
+            }],
+            epochs: Vec::new(),
+            producers: Vec::new(),
+        };
+        let id = TopicId(saved.topic_id);
+        let mut partition = Partition::new(PartitionId(0), id, saved.topic.clone(), 0, BLOCK, TopicConfig::default());
+        saved.restore(&mut partition);
+        (partition, bytes)
+    }
+
+    /// Runs a job on a file with these bytes to its end.
+    fn run(p: &Partition, purpose: Purpose, start: (u64, bool), file: &[u8]) -> Next {
+        let (position, trusted) = start;
+        let stage = Stage::Data { position, len: wanted_len(&purpose, BLOCK), trusted };
+        let id = ReadId(1);
+        let opened = Vec::new();
+        let mut job = Job { id, partition: p.id, purpose, segment: 0, stage, expected: None, reserved: 0, opened };
+        for _ in 0..20 {
+            let Stage::Data { position, len, .. } = job.stage else { panic!("there is no index stage here") };
+            let block = BLOCK as u64;
+            let from = position - position % block;
+            let to = (position + len).min(on_disk_len(p, 0)).next_multiple_of(block);
+            let cut = |at: u64| (at as usize).min(file.len());
+            let data = Bytes::copy_from_slice(&file[cut(from)..cut(to)]);
+            match advance(p, &job, &data, BLOCK) {
+                Next::At { position, len, expected } => {
+                    job.stage = Stage::Data { position, len, trusted: true };
+                    job.expected = expected;
+                }
+                Next::FromTheBeginning => {
+                    assert!(!trusted, "what is trusted is not begun again");
+                    job.stage = Stage::Data { position: 0, len: wanted_len(&purpose, BLOCK), trusted: true };
+                }
+                end => return end,
+            }
+        }
+        panic!("the read goes round for ever on a file of {} bytes", file.len());
+    }
+
+    /// A file that is shorter than what was written to it, wherever it was cut: what is whole is served, the rest is an
+    /// error that names the file, and no read goes on for ever.
+    #[test]
+    fn a_read_of_a_file_that_was_cut_off_ends() {
+        // The second batch is longer than what a read asks for at first.
+        let lengths = [100, 150_000, 300];
+        let (p, bytes) = sealed(&lengths);
+        let mut ends = vec![0];
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            rest = RecordBatch::split_from(rest).unwrap().1;
+            ends.push(bytes.len() - rest.len());
+        }
+        let cuts = (0..bytes.len()).step_by(1_021).chain(ends.clone()).chain([bytes.len() - 1]);
+        for cut in cuts {
+            let file = &bytes[..cut];
+            for (batch, from) in (0..).zip(0..lengths.len() as i64) {
+                let purpose = Purpose::Fetch { from, max_bytes: 1, whole_first: true };
+                // From the beginning, from where the batch is, and from a place that an index names wrongly.
+                for start in [(0, true), (ends[batch] as u64, true), (ends[batch] as u64, false), (37, false)] {
+                    let whole = ends[batch + 1] <= cut;
+                    match run(&p, purpose, start, file) {
+                        Next::Batches(found, ..) => {
+                            assert!(whole && found == bytes[ends[batch]..ends[batch + 1]], "batch {batch}, cut {cut}");
+                        }
+                        Next::Damaged(message) => {
+                            assert!(!whole, "batch {batch}, cut {cut}: {message}");
+                            assert!(message.contains("topics/orders-0/00000000000000000000.log"), "{message}");
+                        }
+                        _ => panic!("batch {batch}, cut {cut}: neither records nor an error"),
+                    }
+                }
+            }
+            match run(&p, Purpose::Time { at_ms: 1_002 }, (0, true), file) {
+                Next::Found(found) => assert!(cut == bytes.len() && found.offset == 2, "cut {cut}: {found:?}"),
+                Next::Damaged(_) => assert!(cut < bytes.len()),
+                _ => panic!("cut {cut}: neither an offset nor an error"),
+            }
+        }
+    }
+}

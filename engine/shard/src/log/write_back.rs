@@ -591,6 +591,7 @@ impl Logs {
     fn checkpoint_written(&mut self, first_ordinal: u64) {
         self.write_back.generation += 1;
         self.write_back.first_ordinal = first_ordinal;
+        self.journal.saved(self.write_back.generation);
         self.journal.release(first_ordinal);
         while self.users.front().is_some_and(|(ordinal, _)| *ordinal < first_ordinal) {
             self.users.pop_front();
