@@ -252,17 +252,9 @@ impl<D: Decide> Host<D> {
                 }
                 State::Running | State::Stopping => {}
             }
-            let submitted = self.ring.has_unsubmitted();
-            if submitted {
-                self.submit()?;
-            }
             let took_us = clock::monotonic_us().saturating_sub(self.now.monotonic_us);
             self.counts.slow_turns += u64::from(took_us > SLOW_TURN_US);
-            // What has completed is posted only when the ring is entered: once in every turn.
-            let entered = if self.is_idle() { self.sleep().await? } else { submitted };
-            if !entered {
-                self.submit()?;
-            }
+            self.end_turn().await?;
             if self.counts.turns.is_multiple_of(TURNS_PER_YIELD) {
                 executor::yield_turn().await;
             }
@@ -404,40 +396,44 @@ impl<D: Decide> Host<D> {
         self.ring.submit().map_err(|error| HostError { what: "the ring failed", error })
     }
 
-    /// Whether nothing is left to do before the next completion or deadline.
-    fn is_idle(&mut self) -> bool {
-        !self.ring.has_work() && self.files.finished() == 0 && !self.connections.has_happened()
+    /// Hands over what the turn pushed, lets the kernel post what is complete, and sleeps where nothing else is left to
+    /// do: one system call, unless others share the executor.
+    async fn end_turn(&mut self) -> Result<(), HostError> {
+        let failed = |error| HostError { what: "the ring failed", error };
+        if self.files.finished() > 0 || self.connections.has_happened() {
+            return self.submit();
+        }
+        let until_us = self.next_deadline_us();
+        if until_us.is_some_and(|until| until <= clock::monotonic_us()) {
+            return self.submit();
+        }
+        let Some(doorbell) = &self.doorbell else {
+            self.counts.sleeps += u64::from(self.ring.submit_and_wait_until(until_us).map_err(failed)?);
+            return Ok(());
+        };
+        if let Some(until_us) = until_us {
+            self.ring.wake_at(until_us);
+        }
+        if self.ring.prepare_to_sleep().map_err(failed)? {
+            self.counts.sleeps += 1;
+            let rung = doorbell.rung().await;
+            self.ring.woken();
+            rung.map_err(failed)?;
+            // What has completed is posted when the ring is entered.
+            self.submit()?;
+        }
+        Ok(())
     }
 
-    /// Sleeps until a completion comes or a deadline is due. Returns whether the ring was entered after that.
-    async fn sleep(&mut self) -> Result<bool, HostError> {
-        let failed = |error| HostError { what: "the ring failed", error };
+    /// When there is something to do although nothing has completed.
+    fn next_deadline_us(&self) -> Option<u64> {
         let last = if let State::LastAnswers { until_us } = self.state { Some(until_us) } else { None };
         let (decided, space) = match self.is_deciding() {
             true => (self.decide.next_deadline_us(), Some(self.free_space_at_us)),
             false => (None, None),
         };
         let deadlines = [decided, space, last, self.connections.next_deadline_us(), self.acceptor.next_deadline_us()];
-        let until_us = deadlines.into_iter().flatten().min();
-        if until_us.is_some_and(|until| until <= clock::monotonic_us()) {
-            return Ok(false);
-        }
-        let Some(doorbell) = &self.doorbell else {
-            self.counts.sleeps += 1;
-            self.ring.wait_until(until_us).map_err(failed)?;
-            return Ok(true);
-        };
-        if let Some(until_us) = until_us {
-            self.ring.wake_at(until_us);
-        }
-        if !self.ring.prepare_to_sleep().map_err(failed)? {
-            return Ok(false);
-        }
-        self.counts.sleeps += 1;
-        let rung = doorbell.rung().await;
-        self.ring.woken();
-        rung.map_err(failed)?;
-        Ok(false)
+        deadlines.into_iter().flatten().min()
     }
 
     /// Ends what is in flight and returns what was counted.

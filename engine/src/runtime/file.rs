@@ -27,7 +27,7 @@ use super::slab::Slab;
 /// Pieces of one write call; Linux's own limit (`UIO_MAXIOV`).
 const PIECES_MAX: usize = 1024;
 /// Bytes of one write call; below Linux's limit of 2 GiB less a page, and a multiple of every block size.
-const WRITE_BYTES_MAX: usize = 1 << 30;
+const WRITE_BYTES_MAX: usize = 1 << 20;
 /// Files and directories are readable by everybody and writable by their owner, as far as the umask lets them.
 pub(crate) const FILE_MODE: u32 = 0o644;
 /// As [`FILE_MODE`], for directories.

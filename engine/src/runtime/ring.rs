@@ -271,8 +271,13 @@ impl Ring {
         !self.backlog.is_empty() || !self.uring.submission().is_empty()
     }
 
-    /// Blocks the thread until there is a completion, or until `until_us` of the monotonic clock.
-    pub(crate) fn wait_until(&mut self, until_us: Option<u64>) -> io::Result<()> {
+    /// As [`Ring::submit`], and blocks the thread until there is a completion, or until `until_us` of the monotonic
+    /// clock. Returns whether it may have slept: it does not while something is left to drain or to submit.
+    pub(crate) fn submit_and_wait_until(&mut self, until_us: Option<u64>) -> io::Result<bool> {
+        if !self.backlog.is_empty() || !self.uring.completion().is_empty() {
+            self.submit()?;
+            return Ok(false);
+        }
         let left_us = until_us.map(|until| until.saturating_sub(super::clock::monotonic_us()));
         let time = left_us.map(|us| Timespec::new().sec(us / 1_000_000).nsec((us % 1_000_000) as u32 * 1_000));
         let arguments = match &time {
@@ -280,9 +285,9 @@ impl Ring {
             None => SubmitArgs::new(),
         };
         match self.uring.submitter().submit_with_args(1, &arguments) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(error) => match error.raw_os_error() {
-                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(true),
                 _ => Err(error),
             },
         }
@@ -497,15 +502,14 @@ mod tests {
         for wanted in [Features::NEWEST, Features::OLDEST] {
             let mut ring = Ring::new(wanted, 4).unwrap();
             let start = super::super::clock::monotonic_us();
-            ring.wait_until(Some(start + 10_000)).unwrap();
+            assert!(ring.submit_and_wait_until(Some(start + 10_000)).unwrap());
             assert!(super::super::clock::monotonic_us() >= start + 10_000 && !ring.has_work());
             let (watched, mut writer) = std::os::unix::net::UnixStream::pair().unwrap();
             ring.poll_readable(watched.as_raw_fd(), Token::File(2));
-            ring.submit().unwrap();
             let writing = std::thread::spawn(move || writer.write_all(b"x").map(|()| writer).unwrap());
-            ring.wait_until(None).unwrap();
+            assert!(ring.submit_and_wait_until(None).unwrap());
             assert!(ring.has_work());
-            ring.wait_until(None).unwrap();
+            assert!(!ring.submit_and_wait_until(None).unwrap(), "there is a completion to drain");
             writing.join().unwrap();
         }
     }
