@@ -76,7 +76,11 @@ fn records_elsewhere_are_gaps_that_count_in_every_length() {
     for version in [4, 11, 12, 16] {
         let frame = |second_records| {
             let partitions = [
-                PartitionData { partition_index: 3, records: Some(Records::Segments(&in_memory)), ..Default::default() },
+                PartitionData {
+                    partition_index: 3,
+                    records: Some(Records::Segments(&in_memory)),
+                    ..Default::default()
+                },
                 PartitionData { partition_index: 4, records: Some(second_records), ..Default::default() },
                 PartitionData { partition_index: 5, records: Some(Records::Elsewhere(0)), ..Default::default() },
             ];

@@ -39,9 +39,6 @@ const RETRY_US: u64 = 1_000_000;
 /// Errors after which a job is tried again: no space, quota, too many open files, out of memory.
 const RETRIED: [i32; 5] = [ENOSPC, 122, 23, 24, 12];
 
-/// Opens for reading through the page cache, and only what exists.
-pub(super) const READ_BUFFERED: OpenMode = OpenMode { direct: false, create: false, write: false, lock: false };
-
 #[derive(Debug)]
 enum Job {
     WriteBack { id: PartitionId, plan: WriteBackPlan, index_written: (usize, usize) },
@@ -708,7 +705,11 @@ pub(super) fn index_reads(folder: &str, s: &Segment, ids: &mut Ids) -> Vec<Step>
     for (extension, entry_bytes) in [("index", OFFSET_ENTRY_BYTES), ("timeindex", TIME_ENTRY_BYTES)] {
         let file = ids.file();
         let len = (entries * entry_bytes as u64).min(FILE_BYTES_MAX) as usize;
-        steps.push(Step::Open { file, path: segment::file(folder, s.base_offset, extension), mode: READ_BUFFERED });
+        steps.push(Step::Open {
+            file,
+            path: segment::file(folder, s.base_offset, extension),
+            mode: OpenMode::READ_BUFFERED,
+        });
         steps.push(Step::Read { file, offset: 0, len });
         steps.push(Step::Close { file });
     }
