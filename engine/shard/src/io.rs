@@ -12,6 +12,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
+/// Writes that are not durable reach the device in pieces of this size; see [`Step::Write`].
+pub const WRITE_PIECE_BYTES: u64 = 1 << 20;
+
 /// The time as the host read it when it handed over an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
@@ -196,7 +199,9 @@ pub enum Step {
     /// Writes the pieces back to back at `offset`. On a direct file, the offset and every piece's length and address
     /// are multiples of the block size. With `durable`, the completed write survives a power cut (`RWF_DSYNC`) and
     /// *nothing else does*: earlier writes that were not synced stay volatile, as a device with FUA behaves.
-    /// A write beyond the end extends the file; the new length is durable with the data if `durable` is set.
+    /// A write beyond the end extends the file; the new length is durable with the data if `durable` is set. One that is
+    /// not durable reaches the device in pieces of [`WRITE_PIECE_BYTES`], one after the other: bulk that nobody waits
+    /// for must not stand in front of what somebody waits for.
     Write {
         /// An open file.
         file: FileId,

@@ -13,7 +13,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use bytes::Bytes;
-use corelog_shard::io::{FileId, FileRange, IoError, OpId, OpenMode, Piece, Step};
+use corelog_shard::io::{FileId, FileRange, IoError, OpId, OpenMode, Piece, Step, WRITE_PIECE_BYTES};
 use corelog_wire::buffer::AlignedBuf;
 use io_uring::types::{Fd, FsyncFlags};
 use io_uring::{opcode, squeue};
@@ -28,8 +28,8 @@ use super::splice::FileSegment;
 
 /// Pieces of one write call; Linux's own limit (`UIO_MAXIOV`).
 const PIECES_MAX: usize = 1024;
-/// Bytes of one write call; below Linux's limit of 2 GiB less a page, and a multiple of every block size.
-const WRITE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one durable write call; below Linux's limit of 2 GiB less a page, and a multiple of every block size.
+const DURABLE_BYTES_MAX: usize = 1 << 30;
 /// Files and directories are readable by everybody and writable by their owner, as far as the umask lets them.
 pub(crate) const FILE_MODE: u32 = 0o644;
 /// As [`FILE_MODE`], for directories.
@@ -325,7 +325,8 @@ fn entry(files: &mut DiskFiles, step: &Step, call: &mut Call) -> Result<squeue::
             opcode::Close::new(Fd(open.descriptor.into_raw_fd())).build()
         }
         (Step::Write { file, offset, data, durable }, Call::Write { done, pieces }) => {
-            describe_pieces(data, *done, pieces);
+            let max = if *durable { DURABLE_BYTES_MAX } else { WRITE_PIECE_BYTES as usize };
+            describe_pieces(data, *done, max, pieces);
             let flags = if *durable { libc::RWF_DSYNC } else { 0 };
             let (at, descriptor) = (offset + *done as u64, descriptor(file)?);
             if let [piece] = pieces[..] {
@@ -424,20 +425,20 @@ fn finish_call(files: &mut DiskFiles, step: &Step, call: Call, outcome: Result<u
     Ok(Progress::Done(None))
 }
 
-/// Describes the bytes of `data` behind the first `done`, as much as one call takes.
-fn describe_pieces(data: &[Bytes], done: usize, pieces: &mut Vec<libc::iovec>) {
+/// Describes up to `max` bytes of `data` behind the first `done`, as much as one call takes.
+fn describe_pieces(data: &[Bytes], done: usize, max: usize, pieces: &mut Vec<libc::iovec>) {
     pieces.clear();
     let (mut skip, mut bytes) = (done, 0);
     for piece in data {
         let from = skip.min(piece.len());
         skip -= from;
-        let rest = (piece.len() - from).min(WRITE_BYTES_MAX - bytes);
+        let rest = (piece.len() - from).min(max - bytes);
         if rest > 0 {
             let base = piece[from..].as_ptr().cast_mut().cast();
             pieces.push(libc::iovec { iov_base: base, iov_len: rest });
             bytes += rest;
         }
-        if pieces.len() == PIECES_MAX || bytes == WRITE_BYTES_MAX {
+        if pieces.len() == PIECES_MAX || bytes == max {
             break;
         }
     }

@@ -39,6 +39,8 @@ pub struct Node {
     pub fatal: Option<String>,
     /// The connections that the shard closed.
     pub closed: Vec<ConnectionId>,
+    /// Runs every call of the shard; a test may count there what the call costs.
+    pub around: fn(&mut dyn FnMut()),
     stopped: bool,
     replies: BTreeMap<ConnectionId, VecDeque<Vec<u8>>>,
     correlation_id: i32,
@@ -74,6 +76,7 @@ impl Node {
             messages: Vec::new(),
             fatal: None,
             closed: Vec::new(),
+            around: |call| call(),
             stopped: false,
             replies: BTreeMap::new(),
             correlation_id: 0,
@@ -105,10 +108,13 @@ impl Node {
         let mut empty = 0;
         while self.fatal.is_none() && !self.stopped {
             let mut actions = Vec::new();
-            if let Some(event) = event.take() {
-                self.shard.handle(self.now, event, &mut actions);
-            }
-            self.shard.end_of_turn(self.now, &mut actions);
+            let (shard, now) = (&mut self.shard, self.now);
+            (self.around)(&mut || {
+                if let Some(event) = event.take() {
+                    shard.handle(now, event, &mut actions);
+                }
+                shard.end_of_turn(now, &mut actions);
+            });
             empty = if actions.is_empty() { empty + 1 } else { 0 };
             assert!(empty < EMPTY_TURNS_MAX, "the shard asks for turn after turn and does nothing in them");
             self.act(actions);

@@ -16,7 +16,7 @@ use super::segment::{self, Segment};
 use super::{Durability, Flushed, PartitionId};
 use crate::copies::Copy;
 use crate::ids::Ids;
-use crate::io::{Action, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step};
+use crate::io::{Action, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step, WRITE_PIECE_BYTES};
 use crate::journal::{EntryKind, NewEntry};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
@@ -26,7 +26,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_wire::buffer::AlignedBuf;
 
-/// Jobs of partitions in flight at once.
+/// Jobs of partitions in flight at once. None is begun while those in flight give the device [`WRITE_PIECE_BYTES`] at a
+/// time: a synced journal write stands behind whatever the device has taken.
 const JOBS_MAX: usize = 8;
 /// Below this a tail is carried rather than written, while the carried share of a pass lasts.
 const WORTH_WRITING_BYTES: u64 = 256 << 10;
@@ -136,6 +137,15 @@ impl WriteBack {
 
     pub(super) fn trim_later(&mut self, id: PartitionId) {
         self.trims.push(id);
+    }
+
+    /// What the jobs in flight have the device write at the same time, at most.
+    fn bytes_at_device(&self) -> u64 {
+        let bytes = |(job, _): &(Job, Vec<crate::io::FileId>)| match job {
+            Job::WriteBack { plan, .. } => (plan.to - plan.from).min(WRITE_PIECE_BYTES),
+            _ => 0,
+        };
+        self.jobs.values().map(bytes).sum()
     }
 
     fn submit(&mut self, job: Job, steps: Vec<Step>, ids: &mut Ids, actions: &mut Vec<Action>) {
@@ -273,7 +283,7 @@ impl Logs {
     fn flush_queue(&mut self, actions: &mut Vec<Action>) {
         let Pass::Flushing { target, mut carried_bytes, mut carried_sequence } = self.write_back.pass else { return };
         let mut later = VecDeque::new();
-        while self.write_back.partition_jobs < JOBS_MAX {
+        while self.write_back.partition_jobs < JOBS_MAX && self.write_back.bytes_at_device() < WRITE_PIECE_BYTES {
             // Many small tails together can fill the dirty budget: then each of them is worth a write.
             let pressed = self.dirty_bytes > self.limits.tail_bytes as u64 / 2;
             let Some(id) = self.write_back.queue.pop_front() else { break };
