@@ -44,6 +44,7 @@ impl From<&ApplyError> for Rejection {
     fn from(error: &ApplyError) -> Self {
         let code = match error {
             ApplyError::TopicExists(_) | ApplyError::TopicIdExists(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
+            ApplyError::TopicLooksAlike(..) => ErrorCode::INVALID_TOPIC_EXCEPTION,
             ApplyError::UnknownTopicId(_) => ErrorCode::UNKNOWN_TOPIC_ID,
             ApplyError::UnknownBroker(_) => ErrorCode::BROKER_ID_NOT_REGISTERED,
             ApplyError::StaleIncarnation(_) => ErrorCode::STALE_BROKER_EPOCH,

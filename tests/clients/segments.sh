@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Kafka's own DumpLogSegments reads every segment and index file of a data directory whose broker has stopped: batches are
-# valid down to their records, offsets follow each other, indexes point where they say, and topics named after a codec hold
-# batches of that codec.
+# Kafka's own DumpLogSegments reads every segment, index and producer snapshot of a data directory whose broker has stopped:
+# batches are valid down to their records, offsets follow each other, indexes point where they say, snapshots say what the
+# batches before them say, and topics named after a codec hold batches of that codec.
 #
 # usage: segments.sh DATA_DIR            after a clean stop
 #        segments.sh DATA_DIR sealed     while the broker runs: all segments but the last of each partition
@@ -33,6 +33,7 @@ if [ "$sealed" = sealed ]; then
 fi
 indexes index >"$scratch/indexes"
 indexes timeindex >"$scratch/time-indexes"
+files '*.snapshot' >"$scratch/snapshots"
 echo "$(wc -l <"$scratch/logs") segments, $(wc -l <"$scratch/indexes") offset indexes, $(wc -l <"$scratch/time-indexes") time indexes"
 equal "there are segments" yes "$([ -s "$scratch/logs" ] && echo yes)"
 equal "an offset index for each" "$(sed 's/\.log$//' "$scratch/logs")" "$(sed 's/\.index$//' "$scratch/indexes")"
@@ -42,6 +43,7 @@ dump --deep-iteration --files "$(joined <"$scratch/logs")" >"$scratch/batches"
 # The tool expects every segment to begin at offset 0 and says "-1 is followed by" of Kafka's own segments too; a gap inside a
 # segment has such a line with another number.
 complaints='mismatch|is followed by|out of order|isvalid: false|invalid bytes|exception|not sane|corrupt|could not|error'
+complaints="$complaints|not found|schema|unknown"
 equal "no complaint about batches and records" "" "$(grep -v '^  -1 is followed by' "$scratch/batches" | grep -iE "$complaints" | head -5)"
 equal "every segment was read" "$(cat "$scratch/logs")" "$(sed -n 's/^Dumping //p' "$scratch/batches")"
 
@@ -80,4 +82,58 @@ equal "no complaint about time indexes" "" "$(grep -iE "$complaints" "$scratch/d
 dump --index-sanity-check --files "$(cat "$scratch/indexes" "$scratch/time-indexes" | joined)" >"$scratch/dumped"
 equal "all indexes pass the check that Kafka makes at its start" \
     "$(cat "$scratch/indexes" "$scratch/time-indexes" | wc -l)" "$(grep -cE ' (passed sanity check|is empty)\.$' "$scratch/dumped" || true)"
+dump --files "$(joined <"$scratch/snapshots")" >"$scratch/producers"
+equal "no complaint about producer snapshots" "" "$(grep -iE "$complaints" "$scratch/producers" | head -5)"
+equal "every producer snapshot was read" "$(cat "$scratch/snapshots")" "$(sed -n 's/^Dumping //p' "$scratch/producers")"
+
+# There is a snapshot wherever a segment begins behind batches of idempotent producers, and at the log end after a stop. It
+# names each producer with the last batch before it.
+awk -v sealed="$sealed" '
+    function begin_of(path) { sub(/.*\//, "", path); sub(/\..*/, "", path); return path + 0 }
+    function value(name, i) { for (i = 1; i < NF; i++) if ($i == name ":") return $(i + 1); return -1 }
+    # Fills `last` with what is to be said of each producer below an offset; returns how many there are.
+    function producers(folder, end, last, i, n) {
+        split("", last)
+        for (i = 0; i < batches[folder] && base[folder, i] < end; i++) {
+            if (!(id[folder, i] in last)) n++
+            last[id[folder, i]] = said[folder, i]
+        }
+        return n + 0
+    }
+    function judge(n, i, last) {
+        # While the broker runs, the last segment was not read, and one behind it may not be there yet.
+        if (sealed != "" && at > end[folder]) return
+        n = producers(folder, at, last)
+        if (n != lines) print snapshot, "names", lines, "producers, the batches", n
+        for (i in found) if (found[i] != last[i]) print snapshot, "says of", i ":", found[i], "and the batches:", last[i]
+        there[folder, at] = 1
+    }
+    function want(folder, at, last) {
+        if (producers(folder, at, last) > 0 && !((folder, at) in there)) print folder, "has no snapshot at", at
+    }
+    /^Dumping / {
+        if (snapshot != "") judge()
+        snapshot = $2 ~ /\.snapshot$/ ? $2 : ""
+        lines = 0; split("", found)
+        folder = $2; sub(/\/[^\/]*$/, "", folder)
+        at = begin_of($2)
+        if (snapshot == "") { folder_of[$2] = folder; begin[$2] = at }
+    }
+    /^baseOffset: / {
+        end[folder] = value("lastOffset") + 1
+        if (value("producerId") < 0) next
+        base[folder, batches[folder] + 0] = value("baseOffset")
+        id[folder, batches[folder] + 0] = value("producerId")
+        said[folder, batches[folder] + 0] = value("producerEpoch") " " value("lastSequence") " " value("lastOffset")
+        batches[folder]++
+    }
+    /^producerId: / { lines++; found[$2] = value("producerEpoch") " " value("lastSequence") " " value("lastOffset") }
+    END {
+        if (snapshot != "") judge()
+        for (segment in folder_of) if (begin[segment] > 0) want(folder_of[segment], begin[segment])
+        for (folder in end) want(folder, end[folder])
+    }
+' "$scratch/batches" "$scratch/producers" >"$scratch/wrong"
+equal "producer snapshots say what the batches say" "" "$(head -5 "$scratch/wrong")"
+echo "$(wc -l <"$scratch/snapshots") producer snapshots, $(grep -c '^producerId: ' "$scratch/producers" || true) producers in them"
 finish

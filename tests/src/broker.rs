@@ -112,7 +112,14 @@ impl Options {
         self
     }
 
-    /// Starts a broker at an address, on the data that lie in `folder` (see [`Broker::copy_data`]).
+    /// Puts the data into a folder that stays when the broker goes away.
+    #[must_use]
+    pub fn data_dir(mut self, folder: &Path) -> Self {
+        self.data_dir = Some(folder.to_owned());
+        self
+    }
+
+    /// Starts a broker at an address, in a folder of its own.
     ///
     /// # Errors
     /// The broker ended, or was not ready in time.
@@ -143,7 +150,11 @@ pub fn new_folder() -> TempDir {
     tempfile::Builder::new().prefix("corelog-test-").tempdir().expect("a folder for data")
 }
 
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+/// Copies a folder with all that is in it; `to` must not be there.
+///
+/// # Errors
+/// What the file system said.
+pub fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
@@ -190,18 +201,8 @@ impl Broker {
     /// If the broker is not ours.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        data_dir(self.ours().folder.path())
-    }
-
-    /// A copy of its data in a folder of its own.
-    ///
-    /// # Panics
-    /// If the broker is not ours, or there is no room.
-    #[must_use]
-    pub fn copy_data(&self) -> TempDir {
-        let folder = new_folder();
-        copy_folder(&self.data_dir(), &data_dir(folder.path())).expect("a copy of the data");
-        folder
+        let process = self.ours();
+        process.options.data_dir.clone().unwrap_or_else(|| data_dir(process.folder.path()))
     }
 
     /// The memory that it holds now, in bytes (`VmRSS`).

@@ -1,19 +1,25 @@
 //! Bad input against the real broker: whatever one client sends, memory stays bounded, the others are served, nothing
 //! wrong is stored, and the log says what happened.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use corelog_tests::broker::{Broker, Options, new_folder};
-use corelog_tests::client::{Client, request_bytes};
+use corelog_tests::client::{Client, WAIT_MAX, decode, request_bytes};
 use corelog_tests::sim::random::Random;
 use corelog_wire::api::api_versions::ApiVersionsRequest;
+use corelog_wire::api::create_topics::{CreatableTopic, CreateTopicsRequest};
+use corelog_wire::api::metadata::MetadataRequest;
 use corelog_wire::compression::Compression;
+use corelog_wire::error_code::ErrorCode;
 use corelog_wire::record_batch::{BatchBuilder, NewRecord};
 
 const TOPIC: &str = "ordinary";
+const CREATE_VERSION: i16 = 4;
+const METADATA_VERSION: i16 = 9;
 const MEMORY: &str = "64M";
 /// `--memory`, and the fixed amount beside it that `Linux-only.md` names.
 const RESIDENT_MAX: u64 = (64 + 128) << 20;
@@ -250,6 +256,44 @@ fn ten_thousand_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn slow_readers_and_half_open_connections_hold_little() {
+    let broker = start();
+    let mut client = connect(broker.address());
+    let value = vec![7; 900_000];
+    let big = batch(&[&value], Compression::None);
+    for _ in 0..60 {
+        assert!(client.produce(TOPIC, 0, Some(&big)).expect("an answer").error.is_none());
+    }
+    let mut slow = Vec::new();
+    for _ in 0..30 {
+        let mut client = connect(broker.address());
+        for offset in 0..20 {
+            client.send_fetch(TOPIC, 0, offset, 50 << 20, 0).expect("sent");
+        }
+        slow.push(client);
+    }
+    for _ in 0..30 {
+        let mut client = connect(broker.address());
+        client.send_fetch(TOPIC, 0, 0, 50 << 20, 0).expect("sent");
+        client.stream().shutdown(Shutdown::Write).expect("half closed");
+        slow.push(client);
+    }
+    for number in 0..20 {
+        is_served(broker.address());
+        // What is no longer in memory, too, although those who do not read hold what there is for reads.
+        let start = Instant::now();
+        let fetched = connect(broker.address()).fetch(TOPIC, 0, number, 1 << 20).expect("an answer");
+        assert!(fetched.error.is_none() && fetched.records.len() > 900_000, "{:?}", fetched.error);
+        assert!(start.elapsed() < SERVED_MAX, "served only after {:?}", start.elapsed());
+        if broker.is_ours() {
+            assert!(broker.resident_bytes() < RESIDENT_MAX, "{} bytes are resident", broker.resident_bytes());
+        }
+    }
+    drop(slow);
+    is_well(broker, 60);
+}
+
+#[test]
 fn thousands_of_idle_connections_are_held() {
     // Ours are in this process, which has a limit, too.
     let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("a limit");
@@ -320,4 +364,76 @@ fn a_stop_answers_what_is_in_flight() {
         assert!(start.elapsed() < SERVED_MAX);
     });
     assert!(!broker.stderr().contains("panicked"), "{}", broker.stderr());
+}
+
+/// Far more topics at once than the metadata journal has room for: each is created or refused, and none is both.
+#[test]
+fn a_burst_of_topics_is_taken_as_far_as_there_is_room() {
+    const CONNECTIONS: usize = 20;
+    const REQUESTS: usize = 10;
+    const TOPICS: usize = 50;
+    let options = Options::new()
+        .argument("--memory")
+        .argument(MEMORY)
+        .environment("RUST_LOG", "info")
+        .set("corelog.metadata.journal.file.bytes", "65536");
+    let mut broker = options.start();
+    if !broker.is_ours() {
+        return;
+    }
+    assert!(connect(broker.address()).create_topic(TOPIC, 2).expect("an answer").is_none());
+    let name = |connection: usize, request: usize, topic: usize| format!("topic-{connection}-{request}-{topic}");
+    let mut clients: Vec<Client> = (0..CONNECTIONS).map(|_| connect(broker.address())).collect();
+    for request in 0..REQUESTS {
+        for (connection, client) in clients.iter_mut().enumerate() {
+            let names: Vec<String> = (0..TOPICS).map(|topic| name(connection, request, topic)).collect();
+            let new = |name| CreatableTopic { name, num_partitions: 1, replication_factor: 1, ..Default::default() };
+            let topics: Vec<_> = names.iter().map(|name| new(name.as_str())).collect();
+            let request = CreateTopicsRequest { topics: (&topics).into(), timeout_ms: 20_000, ..Default::default() };
+            client.send(CREATE_VERSION, &request).expect("sent");
+        }
+    }
+    let mut outcomes: BTreeMap<String, ErrorCode> = BTreeMap::new();
+    for client in &mut clients {
+        for _ in 0..REQUESTS {
+            let frame = client.receive().expect("an answer");
+            let (_, answer) = decode::<CreateTopicsRequest<'_>>(&frame, CREATE_VERSION).expect("sound");
+            outcomes.extend(answer.topics.iter().map(|topic| (topic.name.to_owned(), topic.error_code)));
+        }
+    }
+    let mut counts: BTreeMap<ErrorCode, usize> = BTreeMap::new();
+    outcomes.values().for_each(|error| *counts.entry(*error).or_default() += 1);
+    println!("{counts:?}");
+    assert_eq!(outcomes.len(), CONNECTIONS * REQUESTS * TOPICS);
+    let known = [ErrorCode::NONE, ErrorCode::THROTTLING_QUOTA_EXCEEDED];
+    assert!(counts.keys().all(|error| known.contains(error)), "{counts:?}");
+    assert!(counts.get(&ErrorCode::NONE).is_some_and(|created| *created > 0), "{counts:?}");
+    let exist_as_answered = |broker: &Broker, outcomes: &BTreeMap<String, ErrorCode>| {
+        let mut client = connect(broker.address());
+        client.send(METADATA_VERSION, &MetadataRequest { topics: None, ..Default::default() }).expect("sent");
+        let frame = client.receive().expect("an answer");
+        let (_, answer) = decode::<MetadataRequest<'_>>(&frame, METADATA_VERSION).expect("sound");
+        let there: BTreeSet<String> = answer.topics.iter().filter_map(|t| t.name.map(str::to_owned)).collect();
+        for (name, error) in outcomes {
+            assert_eq!(there.contains(name), error.is_none(), "{name}: {error}");
+        }
+    };
+    exist_as_answered(&broker, &outcomes);
+    is_served(broker.address());
+    // Who was refused and asks again comes in.
+    let mut client = connect(broker.address());
+    let deadline = Instant::now() + WAIT_MAX;
+    for topic in 0..TOPICS {
+        let name = name(0, REQUESTS - 1, topic);
+        while !outcomes[&name].is_none() {
+            assert!(Instant::now() < deadline, "{name} is refused again and again");
+            outcomes.insert(name.clone(), client.create_topic(&name, 1).expect("an answer"));
+        }
+    }
+    exist_as_answered(&broker, &outcomes);
+    // And everything is there after a crash.
+    broker.kill();
+    broker.start_again();
+    exist_as_answered(&broker, &outcomes);
+    is_well(broker, 0);
 }

@@ -3,6 +3,8 @@
 //! A copy of records needs a place to go. So the bytes that are allocated while nothing can be used again bound the
 //! copies, and the allocations of a shard in steady state say what a request costs besides.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::cell::Cell;
 
 use corelog_replication::ids::{BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex};

@@ -6,6 +6,7 @@
 mod copies;
 mod index;
 mod journal;
+mod producers;
 mod report;
 mod segment;
 mod superblock;
@@ -44,6 +45,7 @@ enum FileKind {
     Segment,
     OffsetIndex,
     TimeIndex,
+    ProducerSnapshot,
     EpochCheckpoint,
     PartitionMetadata,
     Superblock,
@@ -67,6 +69,7 @@ pub(crate) fn dump(path: &Path, options: Options, report: &mut Report<'_>) -> Re
         FileKind::Segment => segment::dump(path, &file, len, options, report),
         FileKind::OffsetIndex => index::dump_offsets(path, &file, len, options, report),
         FileKind::TimeIndex => index::dump_times(path, &file, len, options, report),
+        FileKind::ProducerSnapshot => producers::dump(path, &file, len, options, report),
         FileKind::EpochCheckpoint => text::dump_epochs(&file, len, report),
         FileKind::PartitionMetadata => text::dump_metadata(&file, len, report),
         FileKind::Superblock => superblock::dump(&file, len, report),
@@ -95,6 +98,7 @@ fn recognise(path: &Path, start: &[u8]) -> Option<FileKind> {
         (_, Some("log")) => Some(FileKind::Segment),
         (_, Some("index")) => Some(FileKind::OffsetIndex),
         (_, Some("timeindex")) => Some(FileKind::TimeIndex),
+        (_, Some("snapshot")) => Some(FileKind::ProducerSnapshot),
         _ if name.starts_with("journal-") => Some(FileKind::Journal),
         _ => None,
     }
@@ -111,6 +115,8 @@ mod tests {
         assert_eq!(kind("shard-0/journal-0003", b"\0\0\0\0"), Some(FileKind::Journal));
         assert_eq!(kind("topics/a-0/00000000000000000000.log", b"\0\0\0\0"), Some(FileKind::Segment));
         assert_eq!(kind("00000000000000000000.timeindex", b""), Some(FileKind::TimeIndex));
+        assert_eq!(kind("00000000000000000007.snapshot", b""), Some(FileKind::ProducerSnapshot));
+        assert_eq!(kind("metadata/snapshot-a", b""), Some(FileKind::Snapshot));
         assert_eq!(kind("leader-epoch-checkpoint", b"0\n1\n"), Some(FileKind::EpochCheckpoint));
         assert_eq!(kind("notes.txt", b"note"), None);
     }

@@ -7,6 +7,7 @@ use corelog_shard::journal::format::{CommitHeader, FileHeader};
 use corelog_shard::journal::{Durability, EntryHeader, EntryKind, JournalKind};
 use corelog_shard::log::checkpoint::{self, Checkpoint, PartitionCheckpoint, SealedSegment};
 use corelog_shard::log::index::{OffsetEntry, TimeEntry, encode_offsets, encode_times};
+use corelog_shard::log::producer_snapshot::{self, ProducerEntry};
 use corelog_wire::compression::Compression;
 use corelog_wire::record_batch::{BatchBuilder, NewRecord, RecordBatch};
 use std::path::{Path, PathBuf};
@@ -132,6 +133,35 @@ fn a_whole_segment_is_shown_batch_by_batch() {
     assert!(said.contains(r#"    39 4009 key "key-9" value "some \"value\" \xff" [trace=null]"#), "{said}");
     let (_, said) = dump_with(&["--summary"], &[&path]);
     assert!(!said.contains("10..19") && said.contains("4 batches"), "{said}");
+}
+
+#[test]
+fn producer_snapshots_are_shown_and_checked() {
+    let folder = Folder::new();
+    let producer = |producer_id, last_offset| ProducerEntry {
+        producer_id,
+        producer_epoch: 3,
+        last_sequence: 14,
+        last_offset,
+        offset_delta: 4,
+        timestamp_ms: 1_000,
+        coordinator_epoch: -1,
+        transaction_first_offset: -1,
+    };
+    let write = |bytes: &[u8]| folder.write("topics/orders-0/00000000000000000040.snapshot", bytes);
+    let whole = producer_snapshot::encode(&[producer(7, 19), producer(9, 39)]);
+    let said = sound(&write(&whole), "2 producers");
+    assert!(
+        said.contains("  producer 7 epoch 3, last sequence 14, last offset 19 (delta 4), timestamp 1000"),
+        "{said}"
+    );
+    corrupt(&write(&producer_snapshot::encode(&[producer(7, 19), producer(9, 40)])), 10 + 46, "behind the snapshot");
+    corrupt(&write(&producer_snapshot::encode(&[producer(7, 19), producer(7, 20)])), 10 + 46, "cannot be there");
+    let mut bad = whole.clone();
+    bad[30] ^= 1;
+    corrupt(&write(&bad), 2, "the CRC is");
+    corrupt(&write(&whole[..4]), 4, "ends before");
+    corrupt(&write(&[0, 2, 0, 0, 0, 0]), 0, "its version is 2");
 }
 
 #[test]
@@ -321,6 +351,8 @@ fn journal(durable_sequence_of_the_last: u64) -> (Vec<u8>, Vec<usize>) {
             metadata_offset: 1,
             predecessor,
             body_len: (entry.len() + payload.len()) as u64,
+            copy_generation: 0,
+            slots: 1,
             entry_headers_crc: crc32c::crc32c(&entry),
             directory: 11,
         };

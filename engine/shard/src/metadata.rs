@@ -144,12 +144,13 @@ impl Metadata {
         seed: u64,
         copy: Option<Copy>,
         mut log: RecoveredLog,
-        journal: Journal,
+        mut journal: Journal,
         incarnation: u64,
         block: usize,
         loss: Option<&mut Vec<String>>,
     ) -> Result<Self, String> {
         let generation = copy.as_ref().map_or(0, |c| c.generation);
+        journal.saved(generation);
         let image = match copy {
             Some(copy) => snapshot::from_bytes(&copy.content).map_err(|e| format!("the metadata snapshot: {e}"))?,
             None => MetadataImage::default(),
@@ -179,6 +180,11 @@ impl Metadata {
     /// The metadata as it was committed and applied.
     pub fn image(&self) -> &MetadataImage {
         &self.image
+    }
+
+    /// How many files its journal has at least.
+    pub fn journal_files(&self) -> u32 {
+        self.journal.files()
     }
 
     /// Whether everything that was ever committed is in the image.
@@ -320,6 +326,7 @@ impl Metadata {
         if let Some(snapshot) = self.snapshot.take_if(is_snapshot) {
             return match result {
                 Ok(_) => {
+                    self.journal.saved(self.generation);
                     self.journal.release(snapshot.first_ordinal);
                     self.quorum.compact(snapshot.meta);
                     Ok(true)

@@ -7,15 +7,16 @@
 //! start (unless the operator accepts the loss); the metadata log is never behind what a shard had applied.
 
 use crate::config::BrokerConfig;
-use crate::copies::read_file;
+use crate::copies::{Copy, Kind, read_file};
 use crate::front::{Front, Identity};
 use crate::ids::Ids;
 use crate::io::{Action, Disk, LogLevel, Now, OpId, Step};
 use crate::journal::{
-    Damage, EntryHeader, EntryKind, Files, GATHER_BYTES_MAX, Geometry, Journal, JournalKind, OpenError,
+    Damage, EntryHeader, EntryKind, Files, GATHER_BYTES_MAX, Geometry, Journal, JournalKind, OpenError, Recovered,
 };
 use crate::log::checkpoint::{self, Checkpoint, PartitionCheckpoint};
 use crate::log::partition::{NewBatch, Partition, Place};
+use crate::log::producer_snapshot;
 use crate::log::producer_state::ProducerBatch;
 use crate::log::tail::ChunkPool;
 use crate::log::write_back::{TOPICS, WriteBack, doomed_folder};
@@ -110,17 +111,19 @@ pub fn start(
     };
     let shape = config.journal;
     let (shard_len, metadata_len) = (contents.journal_file_len, contents.metadata_file_len);
-    let metadata_files = open_files(
+    let mut metadata_files = open_files(
         disk,
         geometry(JournalKind::Metadata, metadata::FOLDER, metadata_len, shape.metadata_files_max),
         &mut ids,
     )?;
-    let shard_files =
+    let mut shard_files =
         open_files(disk, geometry(JournalKind::Shard, SHARD_FOLDER, shard_len, shape.files_max), &mut ids)?;
     // Only now is it certain that nobody else writes: what the superblock says is read again.
     let mut superblock = open_superblock(disk, &config, options, &mut ids, &mut StartReport::default())?;
     report.was_clean = superblock.begin_incarnation(disk, &mut ids).map_err(refuse)? || report.is_new;
     let incarnation = superblock.contents().incarnation;
+    metadata_files.expect(superblock.contents().metadata_files);
+    shard_files.expect(superblock.contents().journal_files);
 
     let mut metadata =
         recover_metadata(disk, metadata_files, node, incarnation, block, options, &mut ids, &mut report)?;
@@ -138,8 +141,7 @@ pub fn start(
         .map_err(|e| refuse(format!("the broker cannot be registered: {e}")))?;
     drive_metadata(disk, &mut metadata, options.now, &mut ids)?;
 
-    let (copy, complaints) = checkpoint::KIND.read(disk, SHARD_FOLDER, &mut ids).map_err(refuse)?;
-    complaints.into_iter().for_each(|c| report.warn(c));
+    let (copy, complaints) = read_copies(disk, &checkpoint::KIND, SHARD_FOLDER, &mut ids)?;
     let (generation, first_ordinal) = copy.as_ref().map_or((0, 1), |c| (c.generation, c.first_ordinal.max(1)));
     let checkpoint_incarnation = copy.as_ref().map_or(0, |c| c.incarnation);
     let checkpoint = match copy {
@@ -150,6 +152,8 @@ pub fn start(
     let recovered = shard_files.scan(disk, first_ordinal, &mut |found| {
         replay.take(found.header, found.payload, found.ordinal);
     })?;
+    check_copies(&checkpoint::KIND, SHARD_FOLDER, (generation, first_ordinal), &complaints, &recovered)?;
+    complaints.into_iter().for_each(|c| report.warn(c));
     // After a loss was accepted, a later incarnation may have applied less than one before.
     let applied = match checkpoint_incarnation.cmp(&recovered.end_incarnation) {
         Ordering::Less => recovered.metadata_offset,
@@ -159,7 +163,9 @@ pub fn start(
     check_metadata_offset(applied, metadata.image(), options.accept_loss, &mut report)?;
     judge_damage(&recovered.damage, &checkpoint, metadata.image(), options.accept_loss, &mut report)?;
 
-    let journal = Journal::start(disk, recovered, incarnation, &mut ids)?;
+    let mut journal = Journal::start(disk, recovered, incarnation, &mut ids)?;
+    journal.saved(generation);
+    superblock.note_files(disk, &mut ids, journal.files(), metadata.journal_files()).map_err(refuse)?;
     let limits = log_limits(&config);
     let write_back = WriteBack::new(SHARD_FOLDER.to_string(), incarnation, generation, first_ordinal, &limits);
     let mut logs = Logs::new(block, ids, journal, limits, write_back);
@@ -252,9 +258,8 @@ fn recover_metadata(
     ids: &mut Ids,
     report: &mut StartReport,
 ) -> Result<Metadata, StartError> {
-    let (copy, complaints) = metadata::SNAPSHOT.read(disk, metadata::FOLDER, ids).map_err(refuse)?;
-    complaints.into_iter().for_each(|c| report.warn(c));
-    let first_ordinal = copy.as_ref().map_or(1, |c| c.first_ordinal.max(1));
+    let (copy, complaints) = read_copies(disk, &metadata::SNAPSHOT, metadata::FOLDER, ids)?;
+    let (generation, first_ordinal) = copy.as_ref().map_or((0, 1), |c| (c.generation, c.first_ordinal.max(1)));
     let mut log = RecoveredLog::default();
     let mut refused = None;
     let recovered = files.scan(disk, first_ordinal, &mut |found| {
@@ -262,6 +267,8 @@ fn recover_metadata(
             refused.get_or_insert(what);
         }
     })?;
+    check_copies(&metadata::SNAPSHOT, metadata::FOLDER, (generation, first_ordinal), &complaints, &recovered)?;
+    complaints.into_iter().for_each(|c| report.warn(c));
     if let Some(what) = refused {
         return Err(refuse(format!("the metadata log cannot be read: {what}")));
     }
@@ -286,6 +293,44 @@ fn recover_metadata(
         })?;
     lost.into_iter().for_each(|line| report.warn(line));
     Ok(metadata)
+}
+
+/// What to do about a copy without which the journal is not enough. There is no loss to accept: what the journal lacks are
+/// all topics, or the ends of all segments, and a start would remove or write over what it cannot tell from leavings.
+const COPY_CURE: &str =
+    "restore the data directory from a copy (the start cannot go on without this file: --accept-loss does not help)";
+
+/// Reads a checkpoint or snapshot; also says what is wrong with a copy that does not count.
+fn read_copies(
+    disk: &mut dyn Disk,
+    kind: &Kind,
+    folder: &str,
+    ids: &mut Ids,
+) -> Result<(Option<Copy>, Vec<String>), StartError> {
+    kind.read(disk, folder, ids).map_err(|what| refuse(format!("{what}; {COPY_CURE}")))
+}
+
+/// Refuses a copy that is older than one that was there when journal files were used again, unless the journal still has
+/// all that the older one needs.
+fn check_copies(
+    kind: &Kind,
+    folder: &str,
+    (generation, first_ordinal): (u64, u64),
+    complaints: &[String],
+    recovered: &Recovered,
+) -> Result<(), StartError> {
+    let newest = u64::from(recovered.copy_generation);
+    let whole = recovered.holds(first_ordinal) && recovered.damage.is_empty();
+    if generation >= newest || whole {
+        return Ok(());
+    }
+    let missing = kind.path(folder, newest);
+    let older = match generation {
+        0 => format!("neither is {}", kind.path(folder, newest + 1)),
+        _ => format!("for the older {} parts of the journal are missing", kind.path(folder, generation)),
+    };
+    let details = complaints.iter().fold(String::new(), |words, what| format!("{words}{what}; "));
+    Err(refuse(format!("{details}{missing} is not there as it was written, and {older}; {COPY_CURE}")))
 }
 
 /// Runs the metadata log's own actions until it has nothing more to do.
@@ -570,6 +615,10 @@ fn clear_folders(disk: &mut dyn Disk, logs: &mut Logs) -> Result<(), StartError>
     }
     if removed {
         disk.run(Step::SyncDir { path: TOPICS.to_string() }).map_err(|e| refuse(words(&e)))?;
+    }
+    for path in logs.iter().filter_map(producer_snapshot::left_by_stop) {
+        // Should a power cut undo it, a file remains that is true and that nobody needs.
+        disk.run(Step::RemoveFile { path }).map_err(|e| refuse(words(&e)))?;
     }
     logs.trim_after_start();
     Ok(())

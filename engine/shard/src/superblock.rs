@@ -55,6 +55,11 @@ pub struct Contents {
     pub directory_id: [u8; 16],
     /// Whether the last stop was clean.
     pub clean: bool,
+    /// How many journal files there are at least: each number below it has one. Without it nothing would tell that the only
+    /// file that was begun is gone.
+    pub journal_files: u32,
+    /// How many files of the metadata log there are at least.
+    pub metadata_files: u32,
 }
 
 /// What is decided when a data directory is created.
@@ -218,6 +223,8 @@ impl Superblock {
             cluster_id: new.cluster_id,
             directory_id: new.directory_id,
             clean: true,
+            journal_files: 0,
+            metadata_files: 0,
         };
         let mut this = Self { contents, first: 0, repaired: None };
         this.write(disk, ids)?;
@@ -248,6 +255,23 @@ impl Superblock {
         self.contents.clean = false;
         self.write(disk, ids)?;
         Ok(was_clean)
+    }
+
+    /// Notes how many files the journals have, on stable storage when this returns; before anything in them is
+    /// acknowledged. Writes only what is new.
+    pub fn note_files(
+        &mut self,
+        disk: &mut dyn Disk,
+        ids: &mut Ids,
+        journal_files: u32,
+        metadata_files: u32,
+    ) -> Result<(), SuperblockError> {
+        if (self.contents.journal_files, self.contents.metadata_files) == (journal_files, metadata_files) {
+            return Ok(());
+        }
+        self.contents.journal_files = journal_files;
+        self.contents.metadata_files = metadata_files;
+        self.write(disk, ids)
     }
 
     /// The steps that record a clean stop; run them as one chain after everything else is on stable storage.
@@ -335,6 +359,8 @@ impl Contents {
         put(&mut bytes, 64, self.cluster_id);
         put(&mut bytes, 80, self.directory_id);
         bytes[96] = u8::from(self.clean);
+        put(&mut bytes, 100, self.journal_files.to_le_bytes());
+        put(&mut bytes, 104, self.metadata_files.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[8..]);
         put(&mut bytes, 4, crc.to_le_bytes());
         bytes
@@ -365,6 +391,8 @@ impl Contents {
             cluster_id: at(bytes, 64),
             directory_id: at(bytes, 80),
             clean: bytes[96] == 1,
+            journal_files: u32::from_le_bytes(at(bytes, 100)),
+            metadata_files: u32::from_le_bytes(at(bytes, 104)),
         })
     }
 }
@@ -402,6 +430,8 @@ mod tests {
             cluster_id: [1; 16],
             directory_id: [2; 16],
             clean: true,
+            journal_files: 4,
+            metadata_files: 3,
         }
     }
 

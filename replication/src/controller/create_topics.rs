@@ -13,7 +13,7 @@ use corelog_wire::error_code::ErrorCode;
 use super::Rejection;
 use crate::ids::{BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId};
 use crate::limits;
-use crate::metadata::{MetadataImage, MetadataRecord, PartitionAssignment, encoding, topic_name};
+use crate::metadata::{ApplyError, MetadataImage, MetadataRecord, PartitionAssignment, encoding, topic_name};
 use crate::placement;
 
 /// Kafka keeps its own metadata under this name; no client may have a topic called so.
@@ -188,11 +188,7 @@ impl Request<'_> {
         if self.image.topic_by_name(name).is_some() {
             return Err(Rejection::new(ErrorCode::TOPIC_ALREADY_EXISTS, format!("topic '{name}' exists")));
         }
-        let mixed_up = |other: &str| {
-            let message =
-                format!("metrics could not tell '{name}' from topic '{other}': '.' and '_' count as the same");
-            Rejection::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message)
-        };
+        let mixed_up = |other: &str| Rejection::from(&ApplyError::TopicLooksAlike(name.to_string(), other.to_string()));
         if let Some(other) = self.image.look_alike_of(name) {
             return Err(mixed_up(other));
         }

@@ -352,6 +352,8 @@ fn an_unclean_start_raises_the_epochs_of_what_the_broker_leads() {
 fn refusals_have_kafkas_codes() {
     let code = |error: ApplyError| Rejection::from(&error).code;
     assert_eq!(code(ApplyError::TopicExists("a".to_string())), ErrorCode::TOPIC_ALREADY_EXISTS);
+    let alike = ApplyError::TopicLooksAlike("a.b".to_string(), "a_b".to_string());
+    assert_eq!(code(alike), ErrorCode::INVALID_TOPIC_EXCEPTION);
     assert_eq!(code(ApplyError::UnknownTopicId(TopicId::ZERO)), ErrorCode::UNKNOWN_TOPIC_ID);
     assert_eq!(Rejection::from(ProposeError::NotLeader).code, ErrorCode::NOT_CONTROLLER);
     assert_eq!(Rejection::from(ProposeError::Overloaded).code, ErrorCode::THROTTLING_QUOTA_EXCEEDED);

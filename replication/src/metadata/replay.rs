@@ -18,6 +18,8 @@ use crate::ids::{BrokerId, MetadataOffset, PartitionIndex, ProducerId, TopicId};
 pub enum ApplyError {
     /// A topic of this name exists.
     TopicExists(String),
+    /// A topic exists whose name is the same but for `.` and `_`: the topic's name, and that one's.
+    TopicLooksAlike(String, String),
     /// A topic with this id exists.
     TopicIdExists(TopicId),
     /// No topic has this id.
@@ -38,6 +40,9 @@ impl fmt::Display for ApplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TopicExists(name) => write!(f, "topic '{name}' exists"),
+            Self::TopicLooksAlike(name, other) => {
+                write!(f, "metrics could not tell '{name}' from topic '{other}': '.' and '_' count as the same")
+            }
             Self::TopicIdExists(id) => write!(f, "a topic with id {id:?} exists"),
             Self::UnknownTopicId(id) => write!(f, "no topic has id {id:?}"),
             Self::UnknownBroker(id) => write!(f, "broker {id} has not registered"),
@@ -152,6 +157,10 @@ impl MetadataImage {
     ) -> Result<(), ApplyError> {
         if self.names.contains_key(name) {
             return Err(ApplyError::TopicExists(name.to_string()));
+        }
+        // The controller looks at the image before it proposes; here two meet that were proposed together.
+        if let Some(other) = self.look_alike_of(name) {
+            return Err(ApplyError::TopicLooksAlike(name.to_string(), other.to_string()));
         }
         // An id that the same entry has freed is not free: it would hide that this is another topic.
         if self.topics.contains_key(&id) || before.topics.contains_key(&id) {

@@ -470,6 +470,8 @@ impl Ledger {
         node.settle();
         assert!(node.has_stopped(), "a stop comes to its end: {:?} {:?}", node.fatal, node.messages);
         assert_eq!(node.disk.in_flight(), 0, "nothing is in flight behind a stop");
+        crate::snapshots::check(&node.disk);
+        crate::indexes::check(&node.disk);
         node.disk.kill(1)
     }
 }

@@ -8,7 +8,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
 
 mod faults;
+mod indexes;
 mod ledger;
+mod snapshots;
 mod world;
 
 use std::collections::BTreeMap;
@@ -179,6 +181,7 @@ fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
         assert!(seen.carried > 20, "tails were carried");
         assert!(seen.closings > 0, "the journal was closed");
         assert!(seen.segments > 20 && seen.log_starts > 0 && seen.removed_segments, "segments came and went");
+        assert!(seen.producer_snapshots > 10, "only {} producer snapshots", seen.producer_snapshots);
         assert_eq!(seen.restarts.len(), 3, "there was every kind of end");
         assert_eq!(ledger.deleted.len(), 2, "topics were deleted");
         let interrupted = |kind| report.kinds.get(&kind).copied().unwrap_or(0) > 0;

@@ -47,6 +47,7 @@ pub(crate) struct Seen {
     pub(crate) log_starts: usize,
     pub(crate) segments: usize,
     pub(crate) removed_segments: bool,
+    pub(crate) producer_snapshots: usize,
     pub(crate) restarts: BTreeMap<&'static str, usize>,
 }
 
@@ -273,6 +274,10 @@ impl World {
         self.node.stop();
         self.settle_stop(probe);
         assert!(self.node.has_stopped(), "a stop comes to its end: {:?}", self.node.messages);
+        let found = crate::snapshots::check(&self.node.disk);
+        self.seen.producer_snapshots += found.snapshots;
+        crate::indexes::check(&self.node.disk);
+        assert_eq!(found.strays, 0, "what a stop has left is gone before the next");
         let disk = self.node.disk.kill(1);
         self.start(disk, End::Clean, probe);
         *self.seen.restarts.entry("clean").or_default() += 1;

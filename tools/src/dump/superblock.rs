@@ -37,5 +37,7 @@ pub(super) fn dump(file: &File, len: u64, report: &mut Report<'_>) -> Result<(),
         c.block,
         size::show(c.journal_file_len),
         size::show(c.metadata_file_len)
-    ))
+    ))?;
+    report
+        .line(format_args!("  at least {} journal files and {} of the metadata log", c.journal_files, c.metadata_files))
 }

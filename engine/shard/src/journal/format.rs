@@ -244,6 +244,10 @@ pub struct CommitHeader {
     pub body_len: u64,
     /// The checksum of the entry headers, one after the other.
     pub entry_headers_crc: u32,
+    /// The generation of the newest checkpoint or snapshot that was durable when the commit was built; 0 for none.
+    pub copy_generation: u32,
+    /// How many files the ring had when the commit was built: each number below it has a file.
+    pub slots: u32,
     /// Which data directory the journal belongs to (see [`super::Geometry::directory`]).
     pub directory: u64,
 }
@@ -262,8 +266,10 @@ impl CommitHeader {
         put(&mut bytes, 40, self.durable_sequence.to_le_bytes());
         put(&mut bytes, 48, self.metadata_offset.to_le_bytes());
         put(&mut bytes, 56, self.predecessor.to_le_bytes());
+        put(&mut bytes, 60, self.copy_generation.to_le_bytes());
         put(&mut bytes, 64, self.body_len.to_le_bytes());
         put(&mut bytes, 72, self.entry_headers_crc.to_le_bytes());
+        put(&mut bytes, 76, self.slots.to_le_bytes());
         put(&mut bytes, 80, self.directory.to_le_bytes());
         let crc = seal(&mut bytes);
         (bytes, crc)
@@ -281,8 +287,10 @@ impl CommitHeader {
             durable_sequence: u64_at(bytes, 40),
             metadata_offset: u64_at(bytes, 48),
             predecessor: u32_at(bytes, 56),
+            copy_generation: u32_at(bytes, 60),
             body_len: u64_at(bytes, 64),
             entry_headers_crc: u32_at(bytes, 72),
+            slots: u32_at(bytes, 76),
             directory: u64_at(bytes, 80),
         };
         if header.flags & !FLAG_CLOSING != 0 {
@@ -471,6 +479,8 @@ mod tests {
             predecessor: 0x1234_5678,
             body_len: 777,
             entry_headers_crc: 0x8765_4321,
+            copy_generation: 17,
+            slots: 8,
             directory: 9,
         }
     }

@@ -118,6 +118,8 @@ pub struct Files {
     geometry: Geometry,
     /// By slot.
     files: Vec<Option<OpenFile>>,
+    /// How many there must be.
+    known: u32,
 }
 
 /// What a file is used for, by its header.
@@ -140,6 +142,10 @@ pub struct Recovered {
     pub(super) end_ordinal: u64,
     pub(super) next_ordinal: u64,
     pub(super) marked: u64,
+    /// How many files there must be, by the superblock and the file headers.
+    slots_known: u32,
+    /// The same, by the commits.
+    slots_stated: u32,
     /// The sequence of the last commit that counts; 0 when there is none.
     pub end: u64,
     /// The metadata offset in the last commit that counts. It never falls, but behind a loss that was accepted.
@@ -148,6 +154,9 @@ pub struct Recovered {
     pub end_incarnation: u64,
     /// The highest incarnation that any file names.
     pub incarnation: u64,
+    /// The newest generation of the checkpoint or snapshot that was durable when a file was begun; 0 when none says so.
+    /// Files that only an older one needs may have been used again since.
+    pub copy_generation: u32,
     /// Everything that is damaged, in the order in which it was found. Refuse to start unless it is empty, or all of it
     /// is complete and in the segments, or the operator accepts the loss.
     pub damage: Vec<Damage>,
@@ -173,7 +182,7 @@ impl Files {
             }
         }
         let slots = found.last_key_value().map_or(0, |(&slot, _)| slot as usize + 1);
-        let mut this = Self { geometry, files: (0..slots).map(|_| None).collect() };
+        let mut this = Self { geometry, files: (0..slots).map(|_| None).collect(), known: 0 };
         for (slot, len) in found {
             let (file, path) = (ids.file(), this.geometry.path(slot));
             if let Err(error) = disk.run(Step::Open { file, path: path.clone(), mode: OpenMode::JOURNAL }) {
@@ -186,6 +195,11 @@ impl Files {
             this.files[slot as usize] = Some(OpenFile { file, len });
         }
         Ok(this)
+    }
+
+    /// There are so many files by what the superblock says: a file below it that is not there was removed.
+    pub fn expect(&mut self, known: u32) {
+        self.known = known;
     }
 
     /// How many files there are.
@@ -242,6 +256,9 @@ impl Files {
                 end: 0,
                 metadata_offset: 0,
                 incarnation: 0,
+                copy_generation: 0,
+                slots_known: self.known,
+                slots_stated: 0,
                 damage: Vec::new(),
             },
         };
@@ -338,7 +355,10 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn run(mut self) -> Result<Recovered, OpenError> {
-        self.check_files();
+        let headers = self.recovered.uses.values().map(|used| used.header.slots).max().unwrap_or(0);
+        let slots = headers.max(self.recovered.slots_known);
+        self.check_files(0, slots);
+        self.recovered.slots_known = slots;
         let mut at = self.first();
         loop {
             let words = match self.commit_at(&at)? {
@@ -366,12 +386,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Names files that are missing or cut off, whatever they held.
-    fn check_files(&mut self) {
+    /// Names files from `first` on that are missing or cut off, whatever they held, and there are to be `slots`.
+    fn check_files(&mut self, first: u32, slots: u32) {
         let recovered = &mut self.recovered;
         let geometry = &recovered.geometry;
-        let slots = recovered.uses.values().map(|used| used.header.slots).max().unwrap_or(0);
-        for slot in 0..slots.max(recovered.files.len() as u32) {
+        for slot in first..slots.max(recovered.files.len() as u32) {
             let used = recovered.uses.values().find(|used| used.slot == slot).map(|used| used.header.ordinal);
             let needed = used.is_some_and(|ordinal| ordinal >= recovered.first_needed);
             let free = used.is_some_and(|ordinal| ordinal < recovered.first_needed);
@@ -497,6 +516,7 @@ impl Walk<'_> {
         recovered.marked = recovered.marked.max(commit.header.durable_sequence);
         recovered.metadata_offset = commit.header.metadata_offset;
         recovered.end_incarnation = at.incarnation;
+        recovered.hear(at.offset, &commit.header);
         recovered.counted.entry(at.ordinal).or_insert((slot, 0)).1 += commit.len;
         At { offset: at.offset + commit.len, sequence: at.sequence + 1, predecessor: commit.crc, ..*at }
     }
@@ -551,6 +571,7 @@ impl Walk<'_> {
                     }
                 }
             }
+            found.iter().for_each(|seen| self.recovered.hear(seen.offset, &seen.header));
             self.survey = Some(found);
         }
         Ok(self.survey.as_deref().expect("it was just made"))
@@ -570,7 +591,15 @@ impl Walk<'_> {
         };
         let next = self.behind(at, mark)?;
         let geometry = &self.recovered.geometry;
-        let end = next.map_or(mark.sequence + 1, |next| next.sequence).max(at.sequence);
+        // What stands below the first file that is needed is in the segments, if the walk stays below it.
+        let needed = self.recovered.first_needed;
+        let below = next.is_some_and(|next| (next.ordinal, next.offset) <= (needed, geometry.block as u64));
+        let beheaded = next.is_some_and(|next| !self.recovered.uses.contains_key(&next.ordinal));
+        let end = match next {
+            // The walk began below, where files may have been used again: all that is wrong is the header.
+            Some(_) if below && beheaded => at.sequence,
+            next => next.map_or(mark.sequence + 1, |next| next.sequence).max(at.sequence),
+        };
         let whole = end == at.sequence;
         let here = at.slot.filter(|_| at.offset < geometry.file_len && !whole);
         let (path, bytes) = match (here, next) {
@@ -579,9 +608,7 @@ impl Walk<'_> {
             (None, Some(At { slot: Some(slot), offset, .. })) => (geometry.path(slot), 0..offset),
             (None, _) => (geometry.dir.clone(), 0..0),
         };
-        // What stands below the first file that is needed is in the segments, if the walk stays below it.
-        let needed = self.recovered.first_needed;
-        let complete = next.is_some_and(|next| whole || next.ordinal < needed);
+        let complete = next.is_some_and(|_| whole || below);
         let words = if whole { String::from("the file's header is not intact") } else { words };
         self.recovered.damage.push(Damage {
             path,
@@ -642,7 +669,12 @@ impl Walk<'_> {
         });
     }
 
-    fn finish(self, at: &At) -> Result<Recovered, OpenError> {
+    fn finish(mut self, at: &At) -> Result<Recovered, OpenError> {
+        // The commits may know of files that no file header counts: those that were prepared last.
+        let (known, stated) = (self.recovered.slots_known, self.recovered.slots_stated);
+        if stated > known {
+            self.check_files(known, stated);
+        }
         let mut recovered = self.recovered;
         recovered.end = at.sequence - 1;
         recovered.end_crc = at.predecessor;
@@ -653,6 +685,26 @@ impl Walk<'_> {
         recovered.incarnation = recovered.incarnation.max(at.incarnation);
         recovered.next_ordinal = recovered.next_ordinal.max(recovered.end_ordinal + 1);
         Ok(recovered)
+    }
+}
+
+impl Recovered {
+    /// Whether the file of this ordinal still holds what it held, as its header says.
+    pub fn holds(&self, ordinal: u64) -> bool {
+        self.uses.contains_key(&ordinal)
+    }
+
+    /// How many files there must be, by all that says so.
+    pub(super) fn files_known(&self) -> u32 {
+        self.slots_known.max(self.slots_stated)
+    }
+
+    /// Takes in what a commit says of what is around the journal.
+    fn hear(&mut self, offset: u64, header: &CommitHeader) {
+        if offset == self.geometry.block as u64 {
+            self.copy_generation = self.copy_generation.max(header.copy_generation);
+        }
+        self.slots_stated = self.slots_stated.max(header.slots);
     }
 }
 

@@ -61,7 +61,9 @@ impl Journal {
         let slots = recovered.slots();
         let end_ordinal = in_use.back().map_or(0, |used| used.ordinal);
         let mut ring = Ring::new(recovered.geometry.clone(), slots, in_use, recovered.first_needed);
-        while ring.free() == 0 || ring.spare() < 2 {
+        // What is missing is made again, or the next start would miss it once more.
+        let wanted = if recovered.damage.is_empty() { 0 } else { recovered.files_known() };
+        while ring.free() == 0 || ring.spare() < 2 || ring.slots() < wanted {
             prepare(disk, &recovered, &mut ring, ids)?;
         }
         let origin = Origin {
@@ -71,6 +73,7 @@ impl Journal {
             end_ordinal,
             marked: recovered.marked.min(recovered.end),
             next_ordinal: recovered.next_ordinal,
+            files: recovered.whole_files(),
         };
         Ok(Self::new(recovered.geometry, ring, origin))
     }
@@ -98,6 +101,12 @@ impl Recovered {
         }
         let below = self.uses.range(..self.first_needed).next_back();
         below.or_else(|| self.uses.first_key_value()).map(|(&ordinal, _)| ordinal)
+    }
+
+    /// How many files at the front are there in full length; they are synced by now.
+    fn whole_files(&self) -> u32 {
+        let whole = |open: &&Option<super::scan::OpenFile>| open.is_some_and(|o| o.len >= self.geometry.file_len);
+        self.files.iter().take_while(whole).count() as u32
     }
 
     /// A file that was begun and counts nothing must not be taken for the end of the chain by a later scan.

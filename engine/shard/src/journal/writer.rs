@@ -71,6 +71,8 @@ pub(super) struct Origin {
     pub(super) marked: u64,
     /// The ordinal of the next file.
     pub(super) next_ordinal: u64,
+    /// How many whole files there were: each number below it has one.
+    pub(super) files: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +142,10 @@ pub struct Journal {
     durable_entries: u64,
     marked: u64,
     last_cut_us: u64,
+    /// The generation of the newest checkpoint or snapshot that is durable.
+    copy_generation: u32,
+    /// How many whole files the start found: each number below it has one.
+    files_found: u32,
     failed: bool,
 }
 
@@ -169,6 +175,8 @@ impl Journal {
             durable_entries: origin.end,
             marked: origin.marked,
             last_cut_us: 0,
+            copy_generation: 0,
+            files_found: origin.files,
             failed: false,
         }
     }
@@ -205,6 +213,11 @@ impl Journal {
     /// The ordinal that the next file will have: a checkpoint that needs nothing of the journal names it.
     pub fn next_ordinal(&self) -> u64 {
         self.next_ordinal
+    }
+
+    /// How many files there are for sure, also after a power cut: each number below it has one.
+    pub fn files(&self) -> u32 {
+        self.ring.slots().max(self.files_found)
     }
 
     /// How many files are in use.
@@ -403,6 +416,8 @@ impl Journal {
             predecessor: self.predecessor,
             body_len: 0,
             entry_headers_crc: 0,
+            copy_generation: self.copy_generation,
+            slots: self.ring.slots(),
             directory: self.geometry.directory,
         };
         let file_header = pending.starts_file().then(|| FileHeader {
@@ -572,6 +587,12 @@ impl Journal {
         assert!(ordinal <= self.next_ordinal, "only what was written can be released");
         self.ring.release(ordinal);
         self.ring.reclaim(self.durable_ordinal);
+    }
+
+    /// The checkpoint or snapshot of this generation is durable: commits say so from now on. Call it before what that one
+    /// does not need is released, so that a start that misses it knows.
+    pub fn saved(&mut self, generation: u64) {
+        self.copy_generation = u32::try_from(generation).unwrap_or(u32::MAX);
     }
 
     /// Whether the ring is short of files because there was no space for another one.

@@ -41,7 +41,8 @@ impl Bench {
             dir: "shard-0".to_string(),
         };
         let ring = Ring::new(geometry.clone(), slots, VecDeque::new(), 1);
-        let origin = Origin { incarnation: 1, end: 0, end_crc: 0, end_ordinal: 0, marked: 0, next_ordinal: 1 };
+        let origin =
+            Origin { incarnation: 1, end: 0, end_crc: 0, end_ordinal: 0, marked: 0, next_ordinal: 1, files: 0 };
         Self { journal: Journal::new(geometry, ring, origin), ids, asked: Vec::new() }
     }
 

@@ -1,9 +1,11 @@
 //! The shard's checkpoint: for every partition, what recovery must know that the journal no longer tells.
 //!
 //! Fault model: that of `copies`, which owns the file around it. When the newer copy is torn, the older one counts, and
-//! what that one needs is still in the journal. Format: the crate's README.
+//! what that one needs is still in the journal: nothing is released before the newer one is durable. When it rots later,
+//! the commits tell that there was one. Format: the crate's README.
 
 use super::Flushed;
+use super::index::SegmentIndex;
 use super::leader_epochs::EpochStart;
 use super::producer_state::{AppendedBatch, Producer, ProducerState};
 use super::{AckPoint, partition::Partition, segment::Segment};
@@ -148,12 +150,14 @@ impl PartitionCheckpoint {
         partition.high_watermark = flushed.offset;
         partition.segments = self.sealed.iter().map(SealedSegment::restore).collect();
         let index_loaded = flushed.position == 0;
+        let index = if flushed.offset_position == 0 { SegmentIndex::default() } else { SegmentIndex::resume() };
         partition.segments.push_back(Segment {
             next_offset: flushed.offset,
             len: flushed.offset_position,
             first_timestamp_ms: flushed.first_timestamp_ms,
             max_timestamp_ms: flushed.max_timestamp_ms,
             offset_of_max_timestamp: flushed.offset_of_max_timestamp,
+            index,
             index_loaded,
             ..Segment::new(flushed.segment, self.created_ms)
         });

@@ -2,7 +2,9 @@
 //!
 //! Nothing depends on them for correctness: they are derivable from the segment, may be missing or wrong, and whoever
 //! follows an entry checks what stands at its position. An entry is added for the first batch after every
-//! `index.interval.bytes` of the log.
+//! `index.interval.bytes` of the log. Both name a batch by its last offset, as Kafka does.
+//!
+//! Of a segment that grows, only the entries that are not in its files yet are kept in memory.
 
 use alloc::vec::Vec;
 
@@ -20,7 +22,7 @@ pub struct OffsetEntry {
 pub struct TimeEntry {
     /// The largest timestamp so far, in milliseconds.
     pub timestamp_ms: i64,
-    /// The offset of the record that has it, relative to the segment's base offset.
+    /// The last offset of the first batch that has it, relative to the segment's base offset.
     pub relative_offset: u32,
 }
 
@@ -29,47 +31,49 @@ pub const OFFSET_ENTRY_BYTES: usize = 8;
 /// Bytes of a [`TimeEntry`] in its file.
 pub const TIME_ENTRY_BYTES: usize = 12;
 
-/// The indexes of one segment in memory.
+/// Entries of the two indexes of one segment: of a file, or those that are to be appended to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SegmentIndex {
     offsets: Vec<OffsetEntry>,
     times: Vec<TimeEntry>,
     bytes_since_entry: u64,
+    /// The newest time entry, wherever it is by now.
+    newest_time_ms: Option<i64>,
 }
 
 impl SegmentIndex {
-    /// Takes note of a batch at `position`, as Kafka's `LogSegment.append` does. `max_timestamp_ms` and
-    /// `offset_of_max` are those of the segment including this batch.
-    pub fn append(
-        &mut self,
-        interval_bytes: u64,
-        batch: OffsetEntry,
-        size: u64,
-        max_timestamp_ms: i64,
-        relative_offset_of_max: u32,
-    ) {
+    /// The index of a segment that goes on behind batches whose entries are not known: the next batch gets one.
+    pub fn resume() -> Self {
+        Self { bytes_since_entry: u64::from(u32::MAX), ..Self::default() }
+    }
+
+    /// Takes note of a batch, as Kafka's `LogSegment.append` does. `largest` is the largest timestamp of the segment
+    /// including this batch, where it is known whose it is.
+    pub fn append(&mut self, interval_bytes: u64, batch: OffsetEntry, size: u64, largest: Option<TimeEntry>) {
         if self.bytes_since_entry > interval_bytes {
             self.offsets.push(batch);
-            self.append_time(max_timestamp_ms, relative_offset_of_max);
+            self.append_time(largest);
             self.bytes_since_entry = 0;
         }
         self.bytes_since_entry += size;
     }
 
-    /// Adds the largest timestamp of the segment: when an offset entry is added and when the segment is sealed.
-    pub fn append_time(&mut self, max_timestamp_ms: i64, relative_offset: u32) {
-        let newer = self.times.last().is_none_or(|t| t.timestamp_ms < max_timestamp_ms);
-        if max_timestamp_ms >= 0 && newer {
-            self.times.push(TimeEntry { timestamp_ms: max_timestamp_ms, relative_offset });
+    /// Adds the largest timestamp of the segment: when an offset entry is added and when the segment is complete.
+    pub fn append_time(&mut self, largest: Option<TimeEntry>) {
+        let newer = |t: &TimeEntry| t.timestamp_ms >= 0 && self.newest_time_ms.is_none_or(|n| n < t.timestamp_ms);
+        if let Some(entry) = largest.filter(newer) {
+            self.times.push(entry);
+            self.newest_time_ms = Some(entry.timestamp_ms);
         }
     }
 
-    /// The position from which a scan finds the batch that holds `relative_offset`.
+    /// The position from which a scan finds the batch that holds `relative_offset`, or `None` when only older entries
+    /// could say (none: the beginning).
     ///
     /// Kafka's entries name a batch by its *last* offset, so the entry at or below may be the batch itself or one before.
-    pub fn position_before(&self, relative_offset: u32) -> u32 {
+    pub fn position_before(&self, relative_offset: u32) -> Option<u32> {
         let after = self.offsets.partition_point(|e| e.relative_offset <= relative_offset);
-        after.checked_sub(1).map_or(0, |i| self.offsets[i].position)
+        after.checked_sub(1).map(|i| self.offsets[i].position)
     }
 
     /// The last position at or below `limit` where a batch begins that is in the index.
@@ -78,10 +82,23 @@ impl SegmentIndex {
         after.checked_sub(1).map(|i| self.offsets[i].position)
     }
 
-    /// The relative offset from which a scan finds the first record at or after `timestamp_ms`.
-    pub fn offset_before_time(&self, timestamp_ms: i64) -> u32 {
+    /// The relative offset from which a scan finds the first record at or after `timestamp_ms`, or `None` when only
+    /// older entries could say (none: the beginning).
+    pub fn offset_before_time(&self, timestamp_ms: i64) -> Option<u32> {
         let after = self.times.partition_point(|e| e.timestamp_ms < timestamp_ms);
-        after.checked_sub(1).map_or(0, |i| self.times[i].relative_offset)
+        after.checked_sub(1).map(|i| self.times[i].relative_offset)
+    }
+
+    /// The first entries are in the files now, so many of each: they leave memory.
+    pub fn forget_first(&mut self, offsets: usize, times: usize) {
+        self.offsets = self.offsets.split_off(offsets);
+        self.times = self.times.split_off(times);
+    }
+
+    /// The largest stretch of a segment of `len` bytes without an offset entry, in bytes.
+    pub fn largest_gap(&self, len: u64) -> u64 {
+        let ends = self.offsets.iter().map(|e| u64::from(e.position)).chain([len]);
+        ends.scan(0, |begin, end| Some(end.saturating_sub(core::mem::replace(begin, end)))).max().unwrap_or(0)
     }
 
     /// The offset entries from the `from`-th on.
@@ -99,21 +116,16 @@ impl SegmentIndex {
         self.offsets.capacity() * size_of::<OffsetEntry>() + self.times.capacity() * size_of::<TimeEntry>()
     }
 
-    /// Whether nothing is indexed.
-    pub fn is_empty(&self) -> bool {
-        self.offsets.is_empty() && self.times.is_empty()
-    }
-
-    /// Puts what an index file says in front of what this index saw itself.
-    pub fn prepend(&mut self, older: Self) {
+    /// Counts the entries that stand in the files before those of this index, which is behind them: `files` is what the
+    /// files of a segment say that a former process began.
+    pub fn follow(&mut self, files: &Self) -> (usize, usize) {
         let first = self.offsets.first().map_or(u32::MAX, |e| e.position);
-        let mut offsets: Vec<_> = older.offsets.into_iter().filter(|e| e.position < first).collect();
-        offsets.append(&mut self.offsets);
-        self.offsets = offsets;
+        let offsets = files.offsets.partition_point(|e| e.position < first);
         let first = self.times.first().map_or(i64::MAX, |e| e.timestamp_ms);
-        let mut times: Vec<_> = older.times.into_iter().filter(|e| e.timestamp_ms < first).collect();
-        times.append(&mut self.times);
-        self.times = times;
+        let times = files.times.partition_point(|e| e.timestamp_ms < first);
+        let newest = times.checked_sub(1).map(|i| files.times[i].timestamp_ms);
+        self.newest_time_ms = self.newest_time_ms.max(newest);
+        (offsets, times)
     }
 
     /// Reads the two files. What is not in order, or lies at or above `valid_len` of the segment, ends the reading:
@@ -139,6 +151,7 @@ impl SegmentIndex {
                 break;
             }
             index.times.push(entry);
+            index.newest_time_ms = Some(timestamp_ms);
         }
         index
     }
@@ -176,7 +189,8 @@ mod tests {
         let mut index = SegmentIndex::default();
         for i in 0..100_u32 {
             let entry = OffsetEntry { relative_offset: i * 10 + 9, position: i * 3_000 };
-            index.append(4_096, entry, 3_000, 1_000 + i64::from(i), i * 10 + 9);
+            let time = TimeEntry { timestamp_ms: 1_000 + i64::from(i), relative_offset: i * 10 + 9 };
+            index.append(4_096, entry, 3_000, Some(time));
         }
         index
     }
@@ -186,7 +200,7 @@ mod tests {
         let index = sample();
         assert_eq!(index.offsets_from(0).len(), 49);
         for offset in 0..1_000_u32 {
-            let position = index.position_before(offset);
+            let position = index.position_before(offset).unwrap_or(0);
             let batch = (offset / 10) * 3_000;
             assert!(position <= batch && batch - position <= 6_000, "{offset}: {position} for {batch}");
         }
@@ -205,15 +219,43 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_says_goes_in_front() {
+    fn what_is_in_the_files_leaves_memory_and_is_not_entered_again() {
         let whole = sample();
-        let mut late =
-            SegmentIndex { offsets: whole.offsets[20..].to_vec(), times: whole.times[20..].to_vec(), ..whole.clone() };
-        late.prepend(SegmentIndex {
-            offsets: whole.offsets[..30].to_vec(),
-            times: whole.times[..30].to_vec(),
-            ..whole.clone()
-        });
-        assert_eq!(late, whole);
+        let mut late = whole.clone();
+        late.forget_first(30, 29);
+        assert_eq!((late.offsets_from(0), late.times_from(0)), (whole.offsets_from(30), whole.times_from(29)));
+        let before = whole.offsets_from(29)[0].relative_offset;
+        assert_eq!(late.position_before(before), None);
+        assert_eq!(late.position_before(before + 20), whole.position_before(before + 20));
+        late.forget_first(19, 20);
+        assert!(late.offsets_from(0).is_empty() && late.memory() == 0);
+        late.append_time(whole.times_from(48).first().copied());
+        assert!(late.times_from(0).is_empty(), "the files have it");
+    }
+
+    #[test]
+    fn a_new_process_goes_on_where_the_files_end() {
+        let whole = sample();
+        let mut late = whole.clone();
+        late.forget_first(20, 20);
+        let mut files = whole.clone();
+        files.offsets.truncate(30);
+        files.times.truncate(25);
+        assert_eq!(late.follow(&files), (20, 20), "what was in the files behind its own first entry is written again");
+        let mut nothing = SegmentIndex::default();
+        assert_eq!(nothing.follow(&files), (30, 25));
+        nothing.append_time(files.times.last().copied());
+        assert!(nothing.times_from(0).is_empty(), "the files have it");
+    }
+
+    #[test]
+    fn gaps_are_seen_at_both_ends_and_between() {
+        let mut index = sample();
+        assert_eq!(index.largest_gap(300_000), 6_000);
+        assert_eq!(index.largest_gap(400_000), 400_000 - u64::from(index.offsets[48].position));
+        index.offsets.drain(10..20);
+        assert_eq!(index.largest_gap(300_000), 11 * 6_000);
+        index.offsets.clear();
+        assert_eq!(index.largest_gap(300_000), 300_000);
     }
 }

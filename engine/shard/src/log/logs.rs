@@ -5,6 +5,7 @@
 //! Invariants: an entry is in the tail cache and in a journal commit from the same call on, so that what recovery finds
 //! is what memory held; nothing is visible or answered before the journal says its commit reached the level.
 
+use super::index_repair::IndexRepair;
 use super::partition::{NewBatch, Partition, Place};
 use super::producer_state::{ProducerBatch, Verdict};
 use super::reads::Reads;
@@ -126,6 +127,7 @@ pub struct Logs {
     retention_due_us: u64,
     pub(super) write_back: WriteBack,
     pub(super) reads: Reads,
+    pub(super) repair: IndexRepair,
     pub(super) progress: Progress,
     reached: Reached,
 }
@@ -154,6 +156,7 @@ impl Logs {
             retention_due_us: 0,
             write_back,
             reads: Reads::new(limits.read_bytes),
+            repair: IndexRepair::default(),
             progress: Progress::default(),
             reached,
         }
@@ -454,6 +457,10 @@ impl Logs {
             self.read_completed(op, result, actions);
             return Ok(true);
         }
+        if self.repair.owns(op) {
+            self.repair_completed(result, actions);
+            return Ok(true);
+        }
         match self.journal.completed(op, &result, &mut self.ids, actions) {
             Ok(ours) => Ok(ours),
             Err(error) => Err(error.to_string()),
@@ -477,6 +484,7 @@ impl Logs {
         self.journal.close_if_idle(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
         self.note_reached(now, actions);
         self.evict();
+        self.repair_turn(actions);
         while let Some(id) = self.reads.next_waiting() {
             let Some(partition) = self.partitions[id.0 as usize].as_deref() else { break };
             self.reads.start_waiting(partition, self.block, &mut self.ids, &mut self.progress, actions);

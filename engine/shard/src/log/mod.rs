@@ -3,13 +3,17 @@
 pub mod checkpoint;
 mod in_place;
 pub mod index;
+mod index_files;
+mod index_repair;
 pub mod leader_epochs;
 pub mod logs;
 pub mod partition;
+pub mod producer_snapshot;
 pub mod producer_state;
 pub mod reads;
 pub mod segment;
 pub mod tail;
+mod timestamps;
 pub mod write_back;
 
 pub use crate::config::Durability;

@@ -146,8 +146,8 @@ impl Partition {
         let config = &self.config;
         let size = active.len + u64::from(batch.size) > config.segment_bytes;
         let span = self.log_end + i64::from(batch.last_offset_delta) - active.base_offset > i64::from(i32::MAX);
-        let index_full = (active.index.offsets_from(0).len() as u64 + 1) * super::index::OFFSET_ENTRY_BYTES as u64
-            > config.segment_index_bytes;
+        let index_full =
+            (active.index_entries() as u64 + 1) * super::index::OFFSET_ENTRY_BYTES as u64 > config.segment_index_bytes;
         let age_ms = if active.first_timestamp_ms >= 0 && batch.max_timestamp_ms >= 0 {
             batch.max_timestamp_ms.saturating_sub(active.first_timestamp_ms)
         } else {
@@ -164,8 +164,7 @@ impl Partition {
     pub fn roll(&mut self, now_ms: i64) {
         let old = self.segments.back_mut().expect("a partition has a segment");
         assert!(old.len > 0, "an empty segment is not rolled");
-        let of_max = old.relative(old.offset_of_max_timestamp.max(old.base_offset));
-        old.index.append_time(old.max_timestamp_ms, of_max);
+        old.complete();
         let base = old.base_offset;
         self.tail.pad(base);
         self.segments.push_back(Segment::new(self.log_end, now_ms));

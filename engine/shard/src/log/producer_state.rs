@@ -163,9 +163,10 @@ impl ProducerState {
         self.producers.insert(producer_id, producer);
     }
 
-    /// Forgets producers that wrote last before `deadline_ms` (`producer.id.expiration.ms`).
+    /// Forgets producers whose last batch is from `deadline_ms` or before (`producer.id.expiration.ms`), by the timestamps of
+    /// its records: as in Kafka, one that writes old records may be forgotten while it writes. It goes on at any sequence.
     pub fn expire(&mut self, deadline_ms: i64) {
-        self.producers.retain(|_, p| p.last_timestamp_ms >= deadline_ms);
+        self.producers.retain(|_, p| p.last_timestamp_ms > deadline_ms);
     }
 
     /// All producers in the order of their ids.
@@ -247,9 +248,11 @@ mod tests {
     fn idle_producers_expire() {
         let mut state = ProducerState::default();
         state.append(batch(0, 0, 1), 0, 0, 1_000, AckPoint::NOW);
-        state.expire(1_000);
+        state.expire(999);
         assert_eq!(state.len(), 1);
-        state.expire(1_001);
+        state.expire(1_000);
         assert!(state.is_empty());
+        // It goes on where it is.
+        assert_eq!(state.check(batch(0, 1, 1)), Ok(Verdict::New));
     }
 }

@@ -14,11 +14,12 @@
 
 use super::in_place::{self, Look};
 use super::index::SegmentIndex;
+use super::index_files;
+use super::index_repair::is_damaged;
 use super::logs::{Lookup, Read, TimestampTarget};
 use super::partition::Partition;
 use super::segment;
-use super::tail::Batch;
-use super::write_back::index_reads;
+use super::timestamps::{DECOMPRESSED_BYTES_MAX, find_in_tail, largest_timestamp};
 use super::{Fetched, FoundOffset, PartitionId, Progress, ReadId, SegmentRange};
 use crate::ids::Ids;
 use crate::io::{Action, ENOENT, FileId, FileRange, IoError, LogLevel, OpId, OpenMode, Step};
@@ -39,8 +40,6 @@ const READ_BYTES_MIN: u64 = 64 << 10;
 const CURSORS_MAX: usize = 4_096;
 /// Memory for the indexes of sealed segments, in bytes.
 const INDEX_CACHE_BYTES: usize = 32 << 20;
-/// How far a batch is unfolded in search of a timestamp.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
@@ -114,6 +113,10 @@ pub struct Reads {
     indexes: BTreeMap<(PartitionId, i64), SegmentIndex>,
     index_order: VecDeque<(PartitionId, i64)>,
     index_bytes: usize,
+    /// Reads of index files in flight that do not bring what these hold by now.
+    outdated: BTreeSet<OpId>,
+    /// Segments whose index files were found lost or damaged.
+    suspects: Vec<(PartitionId, i64)>,
     /// Segments that could not be sent from their place: they are verified from then on.
     distrusted: BTreeSet<(PartitionId, i64)>,
 }
@@ -134,6 +137,8 @@ impl Reads {
             indexes: BTreeMap::new(),
             index_order: VecDeque::new(),
             index_bytes: 0,
+            outdated: BTreeSet::new(),
+            suspects: Vec::new(),
             distrusted: BTreeSet::new(),
         }
     }
@@ -229,24 +234,14 @@ impl Reads {
         }
     }
 
-    /// The index of a segment, if it is in memory.
-    fn index<'a>(&'a self, p: &'a Partition, base_offset: i64) -> Option<&'a SegmentIndex> {
-        let segment = &p.segments[p.segment_of(base_offset)];
-        segment.index_loaded.then_some(&segment.index).or(self.indexes.get(&(p.id, base_offset)))
-    }
-
     fn set_first_stage(&self, p: &Partition, job: &mut Job, block: usize) {
-        let base_offset = job.segment;
-        let Some(index) = self.index(p, base_offset) else {
+        let Some(position) = self.indexed_position(p, job.segment, &job.purpose) else {
             job.stage = Stage::Index;
             return;
         };
-        let relative = match job.purpose {
-            Purpose::Fetch { from, .. } => u32::try_from(from.max(base_offset) - base_offset).unwrap_or(u32::MAX),
-            Purpose::Time { at_ms } => index.offset_before_time(at_ms),
-        };
-        let position = u64::from(index.position_before(relative));
-        job.in_place = job.in_place && !in_place::is_index_lost(p, base_offset, index);
+        // A sealed segment has its index in its files alone.
+        let index = self.indexes.get(&(p.id, job.segment));
+        job.in_place = job.in_place && index.is_some_and(|index| !in_place::is_index_lost(p, job.segment, index));
         job.stage = if job.in_place {
             Stage::Headers { position, len: in_place::FIRST_LOOK_BYTES, looks: 1 }
         } else {
@@ -254,12 +249,32 @@ impl Reads {
         };
     }
 
+    /// Where a search begins: as the entries in memory say that are not in the index files yet, or else those of the
+    /// files. `None` when these have to be read first.
+    fn indexed_position(&self, p: &Partition, base_offset: i64, purpose: &Purpose) -> Option<u64> {
+        let segment = &p.segments[p.segment_of(base_offset)];
+        let nothing = SegmentIndex::default();
+        let in_files = !segment.index_loaded || segment.index_written != (0, 0);
+        let files = if in_files { self.indexes.get(&(p.id, base_offset)) } else { Some(&nothing) };
+        let relative = match *purpose {
+            Purpose::Fetch { from, .. } => u32::try_from(from.max(base_offset) - base_offset).unwrap_or(u32::MAX),
+            Purpose::Time { at_ms } => match segment.index.offset_before_time(at_ms) {
+                Some(relative) => relative,
+                None => files?.offset_before_time(at_ms).unwrap_or(0),
+            },
+        };
+        match segment.index.position_before(relative) {
+            Some(position) => Some(position.into()),
+            None => Some(files?.position_before(relative).unwrap_or(0).into()),
+        }
+    }
+
     fn submit(&mut self, p: &Partition, mut job: Job, block: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
         let folder = segment::folder(&p.topic, p.index);
         let segment = &p.segments[p.segment_of(job.segment)];
         let mut kept = job.file;
         let steps = match job.stage {
-            Stage::Index => index_reads(&folder, segment, ids),
+            Stage::Index => index_files::reads(&folder, segment, ids),
             Stage::Headers { position, len, .. } => {
                 let mut steps = Vec::with_capacity(2);
                 let file = kept.unwrap_or_else(|| ids.file());
@@ -379,6 +394,7 @@ impl Reads {
                     if error.errno != ENOENT {
                         actions.push(Action::Log { level: LogLevel::Warn, message: could_not_read(&error) });
                     }
+                    self.suspects.push((partition.id, job.segment));
                     Vec::new()
                 } else {
                     self.close(job.file.take().into_iter().collect(), ids, actions);
@@ -388,7 +404,10 @@ impl Reads {
             }
         };
         if job.stage == Stage::Index {
-            self.remember_index(partition, job.segment, &files);
+            // What has been written meanwhile is in neither place: the files are read again.
+            if !self.outdated.remove(&op) {
+                self.remember_index(partition, job.segment, &files);
+            }
             self.set_first_stage(partition, &mut job, block);
             return self.submit(partition, job, block, ids, actions);
         }
@@ -403,6 +422,7 @@ impl Reads {
                 self.submit(partition, job, block, ids, actions);
             }
             Next::FromTheBeginning => {
+                self.suspects.push((partition.id, job.segment));
                 self.forget_segment(partition.id, job.segment);
                 let len = wanted_len(&job.purpose, block);
                 job.stage = Stage::Data { position: 0, len, trusted: true };
@@ -445,7 +465,7 @@ impl Reads {
                 finish(&job, Ok(Found::Batches(Vec::new())), progress);
             }
             Look::Found { position, size } => {
-                let index = self.index(p, job.segment);
+                let index = self.indexes.get(&(p.id, job.segment));
                 let len = in_place::len_to_send(p, job.segment, index, position, size, max_bytes);
                 let file = job.file.take().expect("its headers were read");
                 let range = FileRange { file, position, len };
@@ -501,22 +521,23 @@ impl Reads {
         }
     }
 
-    fn remember_index(&mut self, p: &mut Partition, base_offset: i64, files: &[Bytes]) {
-        let at = p.segment_of(base_offset);
+    fn remember_index(&mut self, p: &Partition, base_offset: i64, files: &[Bytes]) {
         let valid_len = on_disk_len(p, base_offset);
-        let segment = &p.segments[at];
         let empty = Bytes::new();
         let (offsets, times) = (files.first().unwrap_or(&empty), files.get(1).unwrap_or(&empty));
-        let mut index = SegmentIndex::decode(offsets, times, valid_len);
-        if base_offset == p.flushed.segment {
-            // What this process indexed itself comes behind.
-            let mut both = segment.index.clone();
-            both.prepend(index);
-            index = both;
+        let index = SegmentIndex::decode(offsets, times, valid_len);
+        if is_damaged(p, base_offset, &index) {
+            self.suspects.push((p.id, base_offset));
         }
+        self.forget_index(p.id, base_offset);
         self.index_bytes += index.memory();
         self.indexes.insert((p.id, base_offset), index);
         self.index_order.push_back((p.id, base_offset));
+        if self.index_order.len() > 2 * self.indexes.len() + 64 {
+            // What was forgotten is still in line.
+            let mut seen = BTreeSet::new();
+            self.index_order.retain(|key| self.indexes.contains_key(key) && seen.insert(*key));
+        }
         while self.index_bytes > INDEX_CACHE_BYTES && self.index_order.len() > 1 {
             let Some((partition, segment)) = self.index_order.pop_front() else { break };
             self.forget_index(partition, segment);
@@ -527,6 +548,18 @@ impl Reads {
         if let Some(index) = self.indexes.remove(&(partition, segment)) {
             self.index_bytes -= index.memory();
         }
+    }
+
+    /// Takes the segments whose index files were found lost or damaged.
+    pub(super) fn take_suspects(&mut self) -> Vec<(PartitionId, i64)> {
+        core::mem::take(&mut self.suspects)
+    }
+
+    /// The index files of a segment have other entries now.
+    pub(super) fn index_written(&mut self, partition: PartitionId, segment: i64) {
+        self.forget_index(partition, segment);
+        let reading = |j: &Job| j.partition == partition && j.segment == segment && j.stage == Stage::Index;
+        self.outdated.extend(self.jobs.iter().filter(|(_, j)| reading(j)).map(|(op, _)| *op));
     }
 
     fn take_cursor(&mut self, partition: PartitionId, from: i64) -> Option<(i64, u64)> {
@@ -576,6 +609,7 @@ impl Reads {
     ) {
         let ended: Vec<OpId> = self.jobs.iter().filter(|(_, j)| j.partition == partition).map(|(op, _)| *op).collect();
         for op in ended {
+            self.outdated.remove(&op);
             if let Some(mut job) = self.jobs.remove(&op) {
                 let (reserved, opened, file) = (job.reserved, core::mem::take(&mut job.opened), job.file.take());
                 self.abandoned.insert(op, Abandoned { reserved, opened, file });
@@ -750,35 +784,137 @@ fn damaged(p: &Partition, segment: i64, position: u64, what: &str) -> String {
     format!("{path} is damaged: the batch at byte {position} cannot be served: {what}")
 }
 
-/// The first visible record of the tail at or after a time.
-fn find_in_tail(p: &Partition, at_ms: i64) -> Result<Option<FoundOffset>, record_batch::RecordsError> {
-    let visible = |b: &&Batch| b.last_offset < p.high_watermark;
-    for batch in p.tail.batches().iter().take_while(visible) {
-        if batch.max_timestamp_ms < at_ms || batch.last_offset < p.log_start {
-            continue;
+#[cfg(test)]
+mod tests {
+    use super::super::checkpoint::{PartitionCheckpoint, SealedSegment};
+    use super::*;
+    use crate::config::TopicConfig;
+    use corelog_wire::ids::TopicId;
+    use corelog_wire::record_batch::{BatchBuilder, NewRecord};
+
+    const BLOCK: usize = 4_096;
+
+    /// A partition with one sealed segment, and the bytes of that segment: batches of these value lengths.
+    fn sealed(lengths: &[usize]) -> (Partition, Vec<u8>) {
+        let mut bytes = Vec::new();
+        for (offset, len) in (0..).zip(lengths) {
+            let mut builder = BatchBuilder::new();
+            builder.append(&NewRecord { timestamp: 1_000 + offset, value: Some(&vec![7; *len]), ..Default::default() });
+            let mut batch = builder.build();
+            // The base offset is not covered by the checksum.
+            batch[..8].copy_from_slice(&offset.to_be_bytes());
+            bytes.extend_from_slice(&batch);
         }
-        let bytes = p.tail.copy(batch);
-        let Ok((view, _)) = RecordBatch::split_from(&bytes) else { continue };
-        let found = record_batch::find_offset_by_timestamp(&view, at_ms, DECOMPRESSED_BYTES_MAX)?;
-        if let Some((offset, timestamp_ms)) = found.filter(|(offset, _)| *offset >= p.log_start) {
-            return Ok(Some(FoundOffset { offset, timestamp_ms, leader_epoch: batch.leader_epoch }));
+        let end = lengths.len() as i64;
+        let saved = PartitionCheckpoint {
+            topic_id: [1; 16],
+            topic: String::from("orders"),
+            index: 0,
+            log_start: 0,
+            has_folder: true,
+            flushed_segment: end,
+            flushed_position: 0,
+            flushed_offset: end,
+            flushed_offset_position: 0,
+            first_timestamp_ms: -1,
+            max_timestamp_ms: -1,
+            offset_of_max_timestamp: -1,
+            created_ms: 0,
+            sealed: vec![SealedSegment {
+                base_offset: 0,
+                next_offset: end,
+                len: bytes.len() as u64,
+                max_timestamp_ms: 999 + end,
+                offset_of_max_timestamp: end - 1,
+                created_ms: 0,
+            }],
+            epochs: Vec::new(),
+            producers: Vec::new(),
+        };
+        let id = TopicId(saved.topic_id);
+        let mut partition = Partition::new(PartitionId(0), id, saved.topic.clone(), 0, BLOCK, TopicConfig::default());
+        saved.restore(&mut partition);
+        (partition, bytes)
+    }
+
+    /// Runs a job on a file with these bytes to its end.
+    fn run(p: &Partition, purpose: Purpose, start: (u64, bool), file: &[u8]) -> Next {
+        let (position, trusted) = start;
+        let stage = Stage::Data { position, len: wanted_len(&purpose, BLOCK), trusted };
+        let id = ReadId(1);
+        let opened = Vec::new();
+        let mut job = Job {
+            id,
+            partition: p.id,
+            purpose,
+            segment: 0,
+            stage,
+            expected: None,
+            reserved: 0,
+            opened,
+            in_place: false,
+            file: None,
+        };
+        for _ in 0..20 {
+            let Stage::Data { position, len, .. } = job.stage else { panic!("there is no index stage here") };
+            let block = BLOCK as u64;
+            let from = position - position % block;
+            let to = (position + len).min(on_disk_len(p, 0)).next_multiple_of(block);
+            let cut = |at: u64| (at as usize).min(file.len());
+            let data = Bytes::copy_from_slice(&file[cut(from)..cut(to)]);
+            match advance(p, &job, &data, BLOCK) {
+                Next::At { position, len, expected } => {
+                    job.stage = Stage::Data { position, len, trusted: true };
+                    job.expected = expected;
+                }
+                Next::FromTheBeginning => {
+                    assert!(!trusted, "what is trusted is not begun again");
+                    job.stage = Stage::Data { position: 0, len: wanted_len(&purpose, BLOCK), trusted: true };
+                }
+                end => return end,
+            }
+        }
+        panic!("the read goes round for ever on a file of {} bytes", file.len());
+    }
+
+    /// A file that is shorter than what was written to it, wherever it was cut: what is whole is served, the rest is an
+    /// error that names the file, and no read goes on for ever.
+    #[test]
+    fn a_read_of_a_file_that_was_cut_off_ends() {
+        // The second batch is longer than what a read asks for at first.
+        let lengths = [100, 150_000, 300];
+        let (p, bytes) = sealed(&lengths);
+        let mut ends = vec![0];
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            rest = RecordBatch::split_from(rest).unwrap().1;
+            ends.push(bytes.len() - rest.len());
+        }
+        let cuts = (0..bytes.len()).step_by(1_021).chain(ends.clone()).chain([bytes.len() - 1]);
+        for cut in cuts {
+            let file = &bytes[..cut];
+            for (batch, from) in (0..).zip(0..lengths.len() as i64) {
+                let purpose = Purpose::Fetch { from, max_bytes: 1, whole_first: true };
+                // From the beginning, from where the batch is, and from a place that an index names wrongly.
+                for start in [(0, true), (ends[batch] as u64, true), (ends[batch] as u64, false), (37, false)] {
+                    let whole = ends[batch + 1] <= cut;
+                    match run(&p, purpose, start, file) {
+                        Next::Batches(found, ..) => {
+                            assert!(whole && found == bytes[ends[batch]..ends[batch + 1]], "batch {batch}, cut {cut}");
+                        }
+                        Next::Damaged(message) => {
+                            assert!(!whole, "batch {batch}, cut {cut}: {message}");
+                            assert!(message.contains("topics/orders-0/00000000000000000000.log"), "{message}");
+                        }
+                        _ => panic!("batch {batch}, cut {cut}: neither records nor an error"),
+                    }
+                }
+            }
+            match run(&p, Purpose::Time { at_ms: 1_002 }, (0, true), file) {
+                Next::Found(found) => assert!(cut == bytes.len() && found.offset == 2, "cut {cut}: {found:?}"),
+                Next::Damaged(_) => assert!(cut < bytes.len()),
+                _ => panic!("cut {cut}: neither an offset nor an error"),
+            }
         }
     }
-    Ok(None)
-}
-
-/// The first visible record with the largest timestamp (KIP-734).
-fn largest_timestamp(p: &Partition) -> Option<FoundOffset> {
-    let from_segments = (p.segments.iter())
-        .filter(|s| s.offset_of_max_timestamp >= p.log_start && s.next_offset <= p.high_watermark)
-        .map(|s| (s.max_timestamp_ms, s.offset_of_max_timestamp));
-    let from_tail = (p.tail.batches().iter())
-        .filter(|b| b.last_offset < p.high_watermark && b.offset_of_max_timestamp >= p.log_start)
-        .map(|b| (b.max_timestamp_ms, b.offset_of_max_timestamp));
-    let of_flushed = Some((p.flushed.max_timestamp_ms, p.flushed.offset_of_max_timestamp))
-        .filter(|(_, offset)| *offset >= p.log_start);
-    let all = from_segments.chain(of_flushed).chain(from_tail).filter(|(timestamp, _)| *timestamp >= 0);
-    let (timestamp_ms, offset) = all.max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)))?;
-    let leader_epoch = p.epochs.epoch_at(offset).unwrap_or(p.leader_epoch);
-    Some(FoundOffset { offset, timestamp_ms, leader_epoch })
 }

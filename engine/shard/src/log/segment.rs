@@ -3,7 +3,7 @@
 //! A segment is *sealed* once everything in it was written back, cut to length and synced; the segments after that
 //! live in the tail cache, wholly or in part; the last one is *active* and takes appends.
 
-use super::index::{OffsetEntry, SegmentIndex};
+use super::index::{OffsetEntry, SegmentIndex, TimeEntry};
 use alloc::format;
 use alloc::string::String;
 
@@ -22,14 +22,18 @@ pub struct Segment {
     pub max_timestamp_ms: i64,
     /// Offset of the record that has it (the first such), or -1.
     pub offset_of_max_timestamp: i64,
+    /// Last offset of the first batch that has it; `None` when a former process wrote that batch.
+    pub last_offset_of_max_batch: Option<i64>,
     /// Wall clock at its creation in milliseconds: roll by time where records carry no timestamp.
     pub created_ms: i64,
-    /// What was indexed since the segment was created or the process started.
+    /// What is to be appended to the index files; nothing once the segment is sealed.
     pub index: SegmentIndex,
-    /// How many offset and time entries of `index` are in the files already.
+    /// How many offset and time entries stand in the index files of a segment that is not sealed.
     pub index_written: (usize, usize),
-    /// Whether `index` holds the whole segment; not so for one that a former process began, until its files are read.
+    /// Whether `index_written` says so; not for a segment that a former process began, until its files are read.
     pub index_loaded: bool,
+    /// Whether this process has found the index files damaged, and has written them anew or given up.
+    pub index_repaired: bool,
 }
 
 impl Segment {
@@ -42,10 +46,12 @@ impl Segment {
             first_timestamp_ms: -1,
             max_timestamp_ms: -1,
             offset_of_max_timestamp: -1,
+            last_offset_of_max_batch: None,
             created_ms: now_ms,
             index: SegmentIndex::default(),
             index_written: (0, 0),
             index_loaded: true,
+            index_repaired: false,
         }
     }
 
@@ -58,14 +64,29 @@ impl Segment {
         if batch.max_timestamp_ms > self.max_timestamp_ms {
             self.max_timestamp_ms = batch.max_timestamp_ms;
             self.offset_of_max_timestamp = batch.offset_of_max_timestamp;
+            self.last_offset_of_max_batch = Some(batch.last_offset);
         }
         if let Ok(position) = u32::try_from(self.len) {
             let entry = OffsetEntry { relative_offset: self.relative(batch.last_offset), position };
-            let of_max = self.relative(self.offset_of_max_timestamp.max(self.base_offset));
-            self.index.append(index_interval_bytes, entry, batch.size, self.max_timestamp_ms, of_max);
+            self.index.append(index_interval_bytes, entry, batch.size, self.largest_time());
         }
         self.len += batch.size;
         self.next_offset = batch.last_offset + 1;
+    }
+
+    /// Nothing more is appended to it.
+    pub fn complete(&mut self) {
+        self.index.append_time(self.largest_time());
+    }
+
+    /// Offset entries in its index files and those that are to come there.
+    pub fn index_entries(&self) -> usize {
+        self.index_written.0 + self.index.offsets_from(0).len()
+    }
+
+    fn largest_time(&self) -> Option<TimeEntry> {
+        let timestamp_ms = self.max_timestamp_ms;
+        self.last_offset_of_max_batch.map(|o| TimeEntry { timestamp_ms, relative_offset: self.relative(o) })
     }
 
     /// An offset of this segment as its indexes hold it.
@@ -135,5 +156,7 @@ mod tests {
         assert_eq!((segment.len, segment.next_offset, segment.first_timestamp_ms), (15_000, 130, 50));
         assert_eq!((segment.max_timestamp_ms, segment.offset_of_max_timestamp), (90, 113));
         assert_eq!(segment.index.offsets_from(0).len(), 2);
+        let times = segment.index.times_from(0);
+        assert!(times.iter().map(|t| t.relative_offset).eq([19]), "the batch is named by its last offset: {times:?}");
     }
 }

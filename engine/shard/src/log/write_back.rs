@@ -9,11 +9,14 @@
 //! then holds is unknown.
 
 use super::checkpoint::{self, Checkpoint, PartitionCheckpoint};
-use super::index::{OFFSET_ENTRY_BYTES, SegmentIndex, TIME_ENTRY_BYTES, encode_offsets, encode_times};
+use super::index::SegmentIndex;
+use super::index_files::{self, NewEntries};
+use super::index_repair;
 use super::logs::{Logs, list_user};
 use super::partition::{Partition, WriteBackPlan};
+use super::producer_snapshot::{self, ProducerEntry};
 use super::segment::{self, Segment};
-use super::{Durability, Flushed, PartitionId};
+use super::{Durability, PartitionId};
 use crate::copies::Copy;
 use crate::ids::Ids;
 use crate::io::{Action, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step, WRITE_PIECE_BYTES};
@@ -31,8 +34,9 @@ use corelog_wire::buffer::AlignedBuf;
 const JOBS_MAX: usize = 8;
 /// Below this a tail is carried rather than written, while the carried share of a pass lasts.
 const WORTH_WRITING_BYTES: u64 = 256 << 10;
-/// Index entries that are gathered before the index files of an active segment are written.
-const INDEX_ENTRIES_GATHERED: usize = 512;
+/// Index entries that are gathered before the index files of an active segment are written: so many of each kind, 24
+/// bytes together, a partition holds in memory besides those of its dirty bytes.
+const INDEX_ENTRIES_GATHERED: usize = 256;
 /// Segment files get their space in units of this.
 const ALLOCATION_BYTES: u64 = 64 << 20;
 /// After a full disk, the next try comes so much later.
@@ -42,8 +46,9 @@ const RETRIED: [i32; 5] = [ENOSPC, 122, 23, 24, 12];
 
 #[derive(Debug)]
 enum Job {
-    WriteBack { id: PartitionId, plan: WriteBackPlan, index_written: (usize, usize) },
+    WriteBack { id: PartitionId, plan: WriteBackPlan, indexed: (usize, usize) },
     LoadIndex { id: PartitionId, segment: i64 },
+    RewriteIndex { id: PartitionId, segment: i64 },
     Settle { id: PartitionId },
     Checkpoint { first_ordinal: u64 },
     RemoveSegments,
@@ -363,11 +368,10 @@ impl Logs {
         self.write_back.partition_jobs += 1;
         let folder = segment::folder(&p.topic, p.index);
         let current = &p.segments[p.segment_of(plan.segment)];
-        let (offsets, times) = index_entries_below(current, &plan);
-        let gathered = offsets - current.index_written.0.min(offsets);
-        let write_index = plan.seal.is_some() || gathered >= INDEX_ENTRIES_GATHERED;
+        let durable = index_files::entries_below(current, &plan);
+        let write_index = plan.seal.is_some() || durable.0 >= INDEX_ENTRIES_GATHERED;
         if write_index && !current.index_loaded {
-            let steps = index_reads(&folder, current, ids);
+            let steps = index_files::reads(&folder, current, ids);
             let job = Job::LoadIndex { id, segment: plan.segment };
             return self.write_back.submit(job, steps, ids, actions);
         }
@@ -393,17 +397,19 @@ impl Logs {
         steps.extend(plan.seal.map(|len| Step::SetLen { file, len }));
         steps.push(Step::Sync { file });
         steps.push(Step::Close { file });
-        let mut index_written = current.index_written;
+        let indexed = if write_index { durable } else { (0, 0) };
         if write_index {
-            index_writes(&folder, current, (offsets, times), plan.seal.is_some(), ids, &mut steps);
-            index_written = (offsets, times);
+            let new = NewEntries { index: &current.index, count: indexed, behind: current.index_written };
+            index_files::writes(&folder, current.base_offset, new, plan.seal.is_some(), ids, &mut steps);
         }
         if plan.seal.is_some() {
             let epochs = p.epochs.to_checkpoint_file(plan.after.offset);
             small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
+            let producers = producer_snapshot::producers_at(p, plan.after.offset);
+            producer_file(&folder, plan.after.offset, &producers, ids, &mut steps);
             steps.push(Step::SyncDir { path: folder });
         }
-        self.write_back.submit(Job::WriteBack { id, plan, index_written }, steps, ids, actions);
+        self.write_back.submit(Job::WriteBack { id, plan, indexed }, steps, ids, actions);
     }
 
     pub(super) fn write_back_completed(
@@ -424,6 +430,13 @@ impl Logs {
                 self.index_loaded(id, segment, result.unwrap_or_default());
                 self.partition_job_ended(id, actions);
             }
+            (Job::RewriteIndex { id, segment }, result) => {
+                if result.is_err() {
+                    self.close_files(opened, actions);
+                }
+                self.index_rewritten(id, segment, result.err().as_ref(), actions);
+                self.partition_job_ended(id, actions);
+            }
             (Job::RemoveSegments, result) => {
                 self.write_back.removals -= 1;
                 result.err().into_iter().for_each(|e| Self::log(actions, LogLevel::Warn, removal_failed(&e)));
@@ -434,8 +447,8 @@ impl Logs {
                 result.err().into_iter().for_each(|e| Self::log(actions, LogLevel::Warn, removal_failed(&e)));
             }
             (job, Err(error)) => self.job_failed(now, job, opened, &error, actions)?,
-            (Job::WriteBack { id, plan, index_written }, Ok(_)) => {
-                self.written_back(id, &plan, index_written);
+            (Job::WriteBack { id, plan, indexed }, Ok(_)) => {
+                self.written_back(id, &plan, indexed);
                 self.partition_job_ended(id, actions);
             }
             (Job::Settle { id }, Ok(_)) => {
@@ -484,11 +497,27 @@ impl Logs {
         Ok(())
     }
 
-    fn close_files(&mut self, opened: Vec<crate::io::FileId>, actions: &mut Vec<Action>) {
+    /// Closes what a chain that failed may have left open.
+    pub(super) fn close_files(&mut self, opened: Vec<crate::io::FileId>, actions: &mut Vec<Action>) {
         if !opened.is_empty() {
             let steps = opened.into_iter().map(|file| Step::Close { file }).collect();
             self.write_back.submit(Job::Close, steps, &mut self.ids, actions);
         }
+    }
+
+    /// Writes the index files of a sealed segment as one whole; false when the folder is not free.
+    pub(super) fn write_index(&mut self, id: PartitionId, rebuilt: &Segment, actions: &mut Vec<Action>) -> bool {
+        let p = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        if p.busy || self.write_back.partition_jobs >= JOBS_MAX {
+            return false;
+        }
+        p.busy = true;
+        self.write_back.partition_jobs += 1;
+        let folder = segment::folder(&p.topic, p.index);
+        let steps = index_repair::rewrite_steps(&folder, rebuilt, &mut self.ids);
+        let job = Job::RewriteIndex { id, segment: rebuilt.base_offset };
+        self.write_back.submit(job, steps, &mut self.ids, actions);
+        true
     }
 
     fn partition_job_ended(&mut self, id: PartitionId, actions: &mut Vec<Action>) {
@@ -503,18 +532,22 @@ impl Logs {
         }
     }
 
-    fn written_back(&mut self, id: PartitionId, plan: &WriteBackPlan, index_written: (usize, usize)) {
+    fn written_back(&mut self, id: PartitionId, plan: &WriteBackPlan, indexed: (usize, usize)) {
         let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { return };
         let dirty = p.dirty_bytes();
         p.has_folder = true;
         p.written_back(plan.after);
         let at = p.segment_of(plan.segment);
         let segment = &mut p.segments[at];
-        segment.index_written = index_written;
+        segment.index.forget_first(indexed.0, indexed.1);
+        segment.index_written = (segment.index_written.0 + indexed.0, segment.index_written.1 + indexed.1);
         if plan.seal.is_some() {
-            // From now on the index is read from its files.
+            assert!(segment.index.memory() == 0, "the whole index of a sealed segment is in its files");
             segment.index = SegmentIndex::default();
             segment.index_loaded = false;
+        }
+        if indexed != (0, 0) || plan.seal.is_some() {
+            self.reads.index_written(id, plan.segment);
         }
         self.dirty_bytes = self.dirty_bytes - dirty + p.dirty_bytes();
         if let Pass::Flushing { target, .. } = self.write_back.pass {
@@ -533,11 +566,7 @@ impl Logs {
         let segment = &mut p.segments[at];
         let empty = Bytes::new();
         let (offsets, times) = (files.first().unwrap_or(&empty), files.get(1).unwrap_or(&empty));
-        let older = SegmentIndex::decode(offsets, times, valid_len);
-        let before = (segment.index.offsets_from(0).len(), segment.index.times_from(0).len());
-        segment.index.prepend(older);
-        let now = (segment.index.offsets_from(0).len(), segment.index.times_from(0).len());
-        segment.index_written = (now.0 - before.0, now.1 - before.1);
+        segment.index_written = segment.index.follow(&SegmentIndex::decode(offsets, times, valid_len));
         segment.index_loaded = true;
         self.write_back.queue.push_front(id);
     }
@@ -562,6 +591,7 @@ impl Logs {
     fn checkpoint_written(&mut self, first_ordinal: u64) {
         self.write_back.generation += 1;
         self.write_back.first_ordinal = first_ordinal;
+        self.journal.saved(self.write_back.generation);
         self.journal.release(first_ordinal);
         while self.users.front().is_some_and(|(ordinal, _)| *ordinal < first_ordinal) {
             self.users.pop_front();
@@ -576,6 +606,11 @@ impl Logs {
         if self.write_back.stop == Stop::Running {
             self.write_back.stop = Stop::Draining;
         }
+    }
+
+    /// Whether an end was begun.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.write_back.stop != Stop::Running
     }
 
     /// Whether everything is written back and the journal is closed.
@@ -626,7 +661,7 @@ impl Logs {
             let active = p.active();
             if !active.index_loaded {
                 let job = Job::LoadIndex { id, segment: active.base_offset };
-                let steps = index_reads(&folder, active, ids);
+                let steps = index_files::reads(&folder, active, ids);
                 self.write_back.to_settle.push_back(id);
                 self.write_back.submit(job, steps, ids, actions);
                 continue;
@@ -663,30 +698,18 @@ fn settle_steps(p: &Partition, folder: &str, block: usize, ids: &mut Ids) -> Vec
     steps.push(Step::SetLen { file, len: active.len });
     steps.push(Step::Sync { file });
     steps.push(Step::Close { file });
-    let all = (active.index.offsets_from(0).len(), active.index.times_from(0).len());
-    index_writes(folder, active, all, true, ids, &mut steps);
+    let count = (active.index.offsets_from(0).len(), active.index.times_from(0).len());
+    let new = NewEntries { index: &active.index, count, behind: active.index_written };
+    index_files::writes(folder, active.base_offset, new, true, ids, &mut steps);
     let epochs = p.epochs.to_checkpoint_file(p.log_end);
     small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
+    producer_file(folder, p.log_end, &producer_snapshot::producers_at_end(p), ids, &mut steps);
     steps.push(Step::SyncDir { path: String::from(folder) });
     steps
 }
 
 fn removal_failed(error: &IoError) -> String {
     format!("{} failed with error {}: files of deleted data remain", error.what, error.errno)
-}
-
-/// How many offset and time entries describe what a plan makes durable.
-fn index_entries_below(segment: &Segment, plan: &WriteBackPlan) -> (usize, usize) {
-    let (offsets, times) = (segment.index.offsets_from(0), segment.index.times_from(0));
-    if plan.seal.is_some() {
-        return (offsets.len(), times.len());
-    }
-    let Flushed { offset, offset_position, .. } = plan.after;
-    let relative = u32::try_from(offset - segment.base_offset).unwrap_or(u32::MAX);
-    (
-        offsets.partition_point(|e| u64::from(e.position) < offset_position),
-        times.partition_point(|e| e.relative_offset < relative),
-    )
 }
 
 fn create_folder(p: &Partition, folder: &str, ids: &mut Ids, steps: &mut Vec<Step>) {
@@ -706,56 +729,9 @@ fn small_file(path: String, content: Vec<u8>, ids: &mut Ids, steps: &mut Vec<Ste
     steps.push(Step::Close { file });
 }
 
-/// Reads both index files of a segment; the completion carries them in this order.
-pub(super) fn index_reads(folder: &str, s: &Segment, ids: &mut Ids) -> Vec<Step> {
-    const FILE_BYTES_MAX: u64 = 10 << 20;
-    let mut steps = Vec::with_capacity(6);
-    // An entry stands for at least one batch of at least 61 bytes.
-    let entries = s.len / 61 + 1;
-    for (extension, entry_bytes) in [("index", OFFSET_ENTRY_BYTES), ("timeindex", TIME_ENTRY_BYTES)] {
-        let file = ids.file();
-        let len = (entries * entry_bytes as u64).min(FILE_BYTES_MAX) as usize;
-        steps.push(Step::Open {
-            file,
-            path: segment::file(folder, s.base_offset, extension),
-            mode: OpenMode::READ_BUFFERED,
-        });
-        steps.push(Step::Read { file, offset: 0, len });
-        steps.push(Step::Close { file });
-    }
-    steps
-}
-
-fn index_writes(
-    folder: &str,
-    s: &Segment,
-    (offsets, times): (usize, usize),
-    last: bool,
-    ids: &mut Ids,
-    steps: &mut Vec<Step>,
-) {
-    let (offsets_from, times_from) = (s.index_written.0.min(offsets), s.index_written.1.min(times));
-    let new_offsets = encode_offsets(&s.index.offsets_from(offsets_from)[..offsets - offsets_from]);
-    let new_times = encode_times(&s.index.times_from(times_from)[..times - times_from]);
-    let files = [
-        ("index", offsets_from * OFFSET_ENTRY_BYTES, new_offsets),
-        ("timeindex", times_from * TIME_ENTRY_BYTES, new_times),
-    ];
-    for (extension, at, content) in files {
-        let file = ids.file();
-        let end = (at + content.len()) as u64;
-        steps.push(Step::Open {
-            file,
-            path: segment::file(folder, s.base_offset, extension),
-            mode: OpenMode::BUFFERED,
-        });
-        if !content.is_empty() {
-            steps.push(Step::Write { file, offset: at as u64, data: vec![Bytes::from(content)], durable: false });
-        }
-        if last {
-            steps.push(Step::SetLen { file, len: end });
-            steps.push(Step::Sync { file });
-        }
-        steps.push(Step::Close { file });
+/// A snapshot of the producers at an offset. Nothing for none, which is what no file means.
+fn producer_file(folder: &str, offset: i64, producers: &[ProducerEntry], ids: &mut Ids, steps: &mut Vec<Step>) {
+    if !producers.is_empty() {
+        small_file(segment::file(folder, offset, "snapshot"), producer_snapshot::encode(producers), ids, steps);
     }
 }

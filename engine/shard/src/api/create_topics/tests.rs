@@ -182,3 +182,36 @@ fn the_broker_says_so_when_it_cannot() {
     let refused = vec![("t".to_string(), ErrorCode::THROTTLING_QUOTA_EXCEEDED, -1)];
     assert_eq!(results(&mut host, id, 7), refused);
 }
+
+/// Metrics could not tell them apart. The image knows neither when the second is proposed.
+#[test]
+fn of_two_that_look_alike_one_is_created_whoever_asks_when() {
+    let mut host = Host::new();
+    let ids = [host.open(1), host.open(2)];
+    // Pipelined by one, beside another, and both in one request.
+    let requests: [(usize, &[&str]); 5] =
+        [(0, &["a.b"]), (0, &["a_b"]), (1, &["a_b", "c.d"]), (1, &["c_d", "e.f"]), (0, &["e_f", "e.f"])];
+    for (connection, names) in requests {
+        let topics: Vec<_> = names.iter().map(|name| topic(name, 1)).collect();
+        send(&mut host, ids[connection], 7, false, &topics);
+    }
+    host.apply_metadata();
+    let mut outcomes: Vec<(String, ErrorCode)> = Vec::new();
+    for (connection, _) in requests {
+        let answered = results(&mut host, ids[connection], 7);
+        outcomes.extend(answered.into_iter().map(|(name, error, _)| (name, error)));
+    }
+    for (one, other) in [("a.b", "a_b"), ("c.d", "c_d"), ("e.f", "e_f")] {
+        let of = |name: &str| host.image().topic_by_name(name).is_some();
+        let there = [one, other].map(of);
+        assert_eq!(there.iter().filter(|there| **there).count(), 1, "{one} {there:?}");
+        for (name, is_there) in [one, other].into_iter().zip(there) {
+            let codes: Vec<_> = outcomes.iter().filter(|(of, _)| of == name).map(|(_, error)| *error).collect();
+            let created = codes.iter().filter(|error| error.is_none()).count();
+            assert_eq!(created, usize::from(is_there), "{name}: {codes:?}");
+            let known = [ErrorCode::NONE, ErrorCode::TOPIC_ALREADY_EXISTS, ErrorCode::INVALID_TOPIC_EXCEPTION];
+            assert!(codes.iter().all(|error| known.contains(error)), "{name}: {codes:?}");
+            assert!(is_there || codes.iter().all(|error| *error == ErrorCode::INVALID_TOPIC_EXCEPTION), "{codes:?}");
+        }
+    }
+}

@@ -60,7 +60,7 @@ impl Sealed {
     /// Looks as the reads do, with the index that the segment has.
     fn find(&self, from: i64) -> (Look, u32) {
         let index = &self.partition.segments[0].index;
-        let (mut position, mut expected) = (u64::from(index.position_before(from as u32)), None);
+        let (mut position, mut expected) = (index.position_before(from as u32).map_or(0, u64::from), None);
         let mut len = FIRST_LOOK_BYTES as usize;
         for looks in 1..=LOOKS_MAX {
             let end = self.bytes.len().min(position as usize + len);
