@@ -6,13 +6,17 @@ use std::io::{Read, Result};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use corelog_tests::broker::{ANY_PORT, Broker, Options, new_folder};
+use corelog_tests::broker::{ANY_PORT, Broker, Options, copy_folder, new_folder};
 use corelog_tests::client::{Client, WAIT_MAX};
 use corelog_wire::compression::Compression;
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::record_batch::{self, BatchBuilder, NewRecord};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+/// The values of each partition, in order.
+type Values = BTreeMap<i32, Vec<Vec<u8>>>;
 
 const TOPIC: &str = "t";
 const PARTITIONS: i32 = 3;
@@ -41,11 +45,11 @@ fn batch(codec: Compression, values: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A broker whose topic has many small segments, written with every codec, and the values of each partition.
-fn filled() -> Result<(Broker, BTreeMap<i32, Vec<Vec<u8>>>)> {
+fn filled() -> Result<(Broker, Values)> {
     let broker = tiny_segments("direct").start();
     let mut client = Client::connect(broker.address())?;
     assert_eq!(client.create_topic(TOPIC, PARTITIONS)?, ErrorCode::NONE);
-    let mut written: BTreeMap<i32, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut written: Values = BTreeMap::new();
     for round in 0..240_usize {
         let partition = (round % PARTITIONS as usize) as i32;
         let length = [10, 300, 4_000, 30_000][round % 4];
@@ -56,6 +60,13 @@ fn filled() -> Result<(Broker, BTreeMap<i32, Vec<Vec<u8>>>)> {
         written.entry(partition).or_default().extend(values);
     }
     Ok((broker, written))
+}
+
+/// A copy of a broker's data in the folder of another one.
+fn copy_data(broker: &Broker) -> Result<TempDir> {
+    let folder = new_folder();
+    copy_folder(&broker.data_dir(), &folder.path().join("data"))?;
+    Ok(folder)
 }
 
 fn tiny_segments(reads: &str) -> Options {
@@ -93,7 +104,7 @@ fn direct_and_spliced_reads_give_the_same_bytes() -> Result<()> {
     }
     // What is complete is in sealed segments then, and not in memory.
     broker.stop();
-    let copy = broker.copy_data();
+    let copy = copy_data(&broker)?;
     broker.start_again();
     let spliced = tiny_segments("splice").try_start(copy, ANY_PORT).expect("the broker starts on the copy");
     let (mut one, mut other) = (Client::connect(broker.address())?, Client::connect(spliced.address())?);
@@ -119,7 +130,7 @@ fn direct_and_spliced_reads_give_the_same_bytes() -> Result<()> {
 }
 
 /// What librdkafka reads, every batch verified by it.
-fn consumed(broker: &Broker) -> BTreeMap<i32, Vec<Vec<u8>>> {
+fn consumed(broker: &Broker) -> Values {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", broker.bootstrap())
         .set("group.id", "segment-reads")
@@ -133,7 +144,7 @@ fn consumed(broker: &Broker) -> BTreeMap<i32, Vec<Vec<u8>>> {
         assignment.add_partition_offset(TOPIC, partition, Offset::Beginning).expect("an offset");
     }
     consumer.assign(&assignment).expect("partitions are assigned");
-    let mut read: BTreeMap<i32, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut read: Values = BTreeMap::new();
     let (mut ended, begin) = (0, Instant::now());
     while ended < PARTITIONS {
         assert!(begin.elapsed() < WAIT_MAX, "the consumer does not come to the end");
@@ -235,7 +246,7 @@ fn a_segment_that_was_cut_short_ends_the_connection_and_is_named() -> Result<()>
         return Ok(());
     }
     broker.stop();
-    let copy = broker.copy_data();
+    let copy = copy_data(&broker)?;
     let name = "topics/t-0/00000000000000000000.log";
     let path = copy.path().join("data").join(name);
     let file = std::fs::File::options().write(true).open(&path)?;
