@@ -19,7 +19,7 @@ use corelog_engine::host::{self, Decide, HostConfig};
 use corelog_engine::net::listener::Listener;
 use corelog_engine::runtime::disk::DirectDisk;
 use corelog_engine::runtime::stop::{Stop, StopHandle};
-use corelog_shard::io::{Action, ConnectionId, Disk, Event, FileId, Now, OpId, OpenMode, Step};
+use corelog_shard::io::{Action, ConnectionId, Disk, Event, FileId, Now, OpId, OpenMode, Piece, Step};
 use corelog_wire::buffer::AlignedBuf;
 use nix::poll::{PollFd, PollFlags};
 
@@ -73,7 +73,7 @@ impl Decide for Answer {
 
 impl Answer {
     fn reply(&self, connection: ConnectionId, actions: &mut Vec<Action>) {
-        actions.push(Action::Reply { connection, segments: self.frame.clone() });
+        actions.push(Action::Reply { connection, pieces: self.frame.iter().cloned().map(Piece::Memory).collect() });
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use corelog_shard::config::{BrokerConfig, Endpoint};
+use corelog_shard::config::{BrokerConfig, Endpoint, SegmentReads};
 use corelog_shard::io::{Action, Event, LogLevel, Now};
 use corelog_shard::shard::{Shard, StartError, StartErrorKind};
 use corelog_shard::start::{self, StartOptions, StartReport};
@@ -24,6 +24,7 @@ use crate::net::listener::{ListenError, Listener};
 use crate::runtime::clock;
 use crate::runtime::disk::DirectDisk;
 use crate::runtime::file::DiskFiles;
+use crate::runtime::ring::Features;
 use crate::runtime::stop::Stop;
 
 /// How long a start waits for the lock of the data directory: a killed broker's last writes hold it for a moment.
@@ -91,7 +92,9 @@ impl std::error::Error for BrokerError {}
 ///
 /// # Errors
 /// Why it did not start. Once clients are served the end is an [`Exit`].
-pub fn run(options: BrokerOptions, stop: Stop, ready: impl FnOnce(&Ready)) -> Result<Exit, BrokerError> {
+pub fn run(mut options: BrokerOptions, stop: Stop, ready: impl FnOnce(&Ready)) -> Result<Exit, BrokerError> {
+    let features = Features::NEWEST.here().map_err(|error| BrokerError::System("cannot set up io_uring", error))?;
+    options.config.segment_reads = segment_reads(options.config.segment_reads, features);
     let listener = Listener::bind(resolve(&options.config.listen)?).map_err(BrokerError::Listen)?;
     let begun = Instant::now();
     let directory = PathBuf::from(&options.config.data_dir);
@@ -173,6 +176,15 @@ fn host_config(options: &BrokerOptions) -> HostConfig {
     }
 }
 
+/// How segments are read on a kernel with these features.
+fn segment_reads(wanted: SegmentReads, features: Features) -> SegmentReads {
+    if wanted == SegmentReads::Splice && !features.splice {
+        tracing::warn!("this kernel's io_uring has no splice: segments are read directly and verified");
+        return SegmentReads::Direct;
+    }
+    wanted
+}
+
 /// The first core that the process was given.
 fn first_cpu() -> Option<usize> {
     let given = sched_getaffinity(Pid::from_raw(0)).ok()?;
@@ -199,5 +211,25 @@ impl Decide for Shard {
 
     fn next_deadline_us(&self) -> Option<u64> {
         Shard::next_deadline_us(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_splice_segments_are_read_directly() {
+        use SegmentReads::{Direct, Splice};
+        for (wanted, features, expected) in [
+            (Direct, Features::NEWEST, Direct),
+            (Direct, Features::OLDEST, Direct),
+            (Splice, Features::NEWEST, Splice),
+            (Splice, Features::OLDEST, Direct),
+        ] {
+            assert_eq!(segment_reads(wanted, features), expected);
+        }
+        assert!(Features::NEWEST.here().unwrap().splice, "Linux 5.7 has it");
+        assert_eq!(Features::OLDEST.here().unwrap(), Features::OLDEST);
     }
 }

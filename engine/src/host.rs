@@ -333,6 +333,7 @@ impl<D: Decide> Host<D> {
             match happened {
                 Happened::Opened(connection, peer) => self.tell(Event::ConnectionOpened { connection, peer }),
                 Happened::Drained(connection) => self.tell(Event::Drained { connection }),
+                Happened::ReplyFailed(connection, file) => self.tell(Event::ReplyFailed { connection, file }),
                 Happened::Closed(connection) => self.tell(Event::ConnectionClosed { connection }),
                 Happened::Frames(connection) => {
                     while let Some(frame) = self.connections.take_frame(connection) {
@@ -370,7 +371,8 @@ impl<D: Decide> Host<D> {
         for action in actions.drain(..) {
             match action {
                 Action::Io { op, steps } => self.files.start(&mut self.ring, op, steps),
-                Action::Reply { connection, segments } => {
+                Action::Reply { connection, pieces } => {
+                    let segments = self.files.take(pieces);
                     self.connections.reply(&mut self.ring, connection, segments, now_us);
                 }
                 Action::PauseInput(connection) => self.connections.pause(connection),

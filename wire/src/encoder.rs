@@ -1,7 +1,8 @@
 //! Writes Kafka's primitive types into a list of segments.
 //!
 //! Invariants: small fields lie in one buffer, in order; record bytes are spliced between them by reference count and
-//! never copied; the list of segments, joined, is the message.
+//! never copied; the list of segments, joined, is the message. Bytes that the sender has elsewhere (in a file, say) are
+//! left out as gaps, which count in every length.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,9 +17,18 @@ pub struct Encoder {
     /// All bytes but the spliced ones.
     small: Vec<u8>,
     /// What is spliced in, each with the position in `small` that it stands in front of; positions never fall.
-    splices: Vec<(usize, Bytes)>,
+    splices: Vec<(usize, Segment)>,
     /// The sum of the lengths in `splices`.
     spliced_bytes: usize,
+}
+
+/// A piece of an encoded message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// These bytes.
+    Bytes(Bytes),
+    /// So many bytes that the sender takes from elsewhere; never 0.
+    Gap(usize),
 }
 
 /// Why a message cannot be written in the wanted version: always a mistake of the caller.
@@ -84,6 +94,12 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
+impl From<Bytes> for Segment {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
 impl Encoder {
     /// An empty message.
     pub fn new() -> Self {
@@ -101,19 +117,34 @@ impl Encoder {
     }
 
     /// The message as segments, none of them empty.
+    ///
+    /// # Panics
+    /// When the message has gaps; see [`Self::into_segments_and_gaps`].
     pub fn into_segments(self) -> Vec<Bytes> {
+        self.join(|splice| match splice {
+            Segment::Bytes(bytes) => bytes,
+            Segment::Gap(len) => panic!("the message has a gap of {len} bytes, and its sender knows nothing of gaps"),
+        })
+    }
+
+    /// The message as segments and gaps, none of them empty.
+    pub fn into_segments_and_gaps(self) -> Vec<Segment> {
+        self.join(|splice| splice)
+    }
+
+    fn join<S: From<Bytes>>(self, splice: impl Fn(Segment) -> S) -> Vec<S> {
         let mut small = Bytes::from(self.small);
         let mut segments = Vec::with_capacity(2 * self.splices.len() + 1);
         let mut taken = 0;
-        for (position, splice) in self.splices {
+        for (position, piece) in self.splices {
             if position > taken {
-                segments.push(small.split_to(position - taken));
+                segments.push(small.split_to(position - taken).into());
                 taken = position;
             }
-            segments.push(splice);
+            segments.push(splice(piece));
         }
         if !small.is_empty() {
-            segments.push(small);
+            segments.push(small.into());
         }
         segments
     }
@@ -127,7 +158,15 @@ impl Encoder {
     pub fn splice(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.spliced_bytes += bytes.len();
-            self.splices.push((self.small.len(), bytes));
+            self.splices.push((self.small.len(), Segment::Bytes(bytes)));
+        }
+    }
+
+    /// Leaves `len` bytes out, which the sender takes from elsewhere.
+    pub fn leave_gap(&mut self, len: usize) {
+        if len > 0 {
+            self.spliced_bytes += len;
+            self.splices.push((self.small.len(), Segment::Gap(len)));
         }
     }
 

@@ -9,7 +9,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::api_key::ApiKey;
-use crate::encoder::{EncodeError, EncodeErrorKind, Encoder};
+use crate::encoder::{EncodeError, EncodeErrorKind, Encoder, Segment};
 use crate::header::{RequestHeader, ResponseHeader};
 use crate::limits::FRAME_PREFIX_BYTES;
 use crate::message::{Message, Request};
@@ -66,6 +66,25 @@ pub fn encode_response<'a>(
     version: i16,
     response: &impl Message<'a>,
 ) -> Result<Vec<Bytes>, EncodeError> {
+    response_frame(correlation_id, api, version, response).map(Encoder::into_segments)
+}
+
+/// As [`encode_response`], for a message with [`crate::primitives::Records::Elsewhere`]: these are gaps, in order.
+pub fn encode_response_with_gaps<'a>(
+    correlation_id: i32,
+    api: ApiKey,
+    version: i16,
+    response: &impl Message<'a>,
+) -> Result<Vec<Segment>, EncodeError> {
+    response_frame(correlation_id, api, version, response).map(Encoder::into_segments_and_gaps)
+}
+
+fn response_frame<'a>(
+    correlation_id: i32,
+    api: ApiKey,
+    version: i16,
+    response: &impl Message<'a>,
+) -> Result<Encoder, EncodeError> {
     let mut encoder = Encoder::new();
     encoder.put_int32(0);
     ResponseHeader { correlation_id }.encode(&mut encoder, api, version);
@@ -82,13 +101,14 @@ pub fn encode_request<'a, R: Request<'a>>(header: &RequestHeader<'_>, request: &
     encoder.put_int32(0);
     header.encode(&mut encoder)?;
     request.encode(&mut encoder, header.request_api_version)?;
-    finish(encoder)
+    finish(encoder).map(Encoder::into_segments)
 }
 
-fn finish(mut encoder: Encoder) -> Result<Vec<Bytes>, EncodeError> {
+/// Writes the length of the whole frame.
+fn finish(mut encoder: Encoder) -> Result<Encoder, EncodeError> {
     let length = encoder.len() - FRAME_PREFIX_BYTES;
     encoder.patch_int32(0, i32::try_from(length).map_err(|_| EncodeErrorKind::TooLong(length))?);
-    Ok(encoder.into_segments())
+    Ok(encoder)
 }
 
 #[cfg(test)]

@@ -206,12 +206,15 @@ pub enum Records<'a> {
     Segments(&'a [Bytes]),
     /// As read, or to be written with a copy.
     Slice(&'a [u8]),
+    /// So many bytes that whoever sends the message takes from elsewhere: a gap in what is written.
+    Elsewhere(usize),
 }
 
 impl<'a> Records<'a> {
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         match self {
+            Self::Elsewhere(len) => *len,
             Self::Segments(segments) => segments.iter().map(Bytes::len).sum(),
             Self::Slice(bytes) => bytes.len(),
         }
@@ -222,11 +225,12 @@ impl<'a> Records<'a> {
         self.len() == 0
     }
 
-    /// The bytes, piece by piece.
+    /// The bytes, piece by piece; none of those that are elsewhere.
     pub fn pieces(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let (segments, slice): (&'a [Bytes], &'a [u8]) = match *self {
             Self::Segments(segments) => (segments, &[]),
             Self::Slice(bytes) => (&[], bytes),
+            Self::Elsewhere(_) => (&[], &[]),
         };
         segments.iter().map(Bytes::as_ref).chain((!slice.is_empty()).then_some(slice))
     }
@@ -237,7 +241,7 @@ impl<'a> Records<'a> {
             Self::Slice(bytes) => Some(bytes),
             Self::Segments([]) => Some(&[]),
             Self::Segments([one]) => Some(one),
-            Self::Segments(_) => None,
+            Self::Segments(_) | Self::Elsewhere(_) => None,
         }
     }
 }
@@ -262,6 +266,7 @@ impl<'a> Field<'a> for Option<Records<'a>> {
         match self {
             Some(Records::Segments(segments)) => segments.iter().for_each(|bytes| encoder.splice(bytes.clone())),
             Some(Records::Slice(bytes)) => encoder.put_slice(bytes),
+            Some(Records::Elsewhere(len)) => encoder.leave_gap(*len),
             None => {}
         }
         Ok(())

@@ -281,6 +281,39 @@ impl fmt::Debug for RecordBatch<'_> {
     }
 }
 
+/// Which offsets a batch has and where it ends, from its header alone: nothing of its records was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSpan {
+    /// Offset of its first record.
+    pub base_offset: i64,
+    /// Offset of its last record at the time it was written.
+    pub last_offset: i64,
+    /// The epoch of the leader that appended it.
+    pub leader_epoch: i32,
+    /// Its bytes.
+    pub size: usize,
+}
+
+impl BatchSpan {
+    /// Reads the header at the start of `bytes`, which need not hold more of the batch than that.
+    pub fn read(bytes: &[u8]) -> Result<Self, MalformedBatch> {
+        let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
+            return Err(MalformedBatch::Incomplete(HEADER_LEN));
+        };
+        match RecordBatch::split_from(header) {
+            Ok(_) | Err(MalformedBatch::Incomplete(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let view = RecordBatch { header, bytes: header };
+        Ok(Self {
+            base_offset: view.base_offset(),
+            last_offset: view.last_offset(),
+            leader_epoch: view.partition_leader_epoch(),
+            size: LENGTH_OVERHEAD + view.batch_length() as usize,
+        })
+    }
+}
+
 /// The size that the first bytes of a batch declare for it, as soon as its length field is there and legal.
 pub fn declared_size(bytes: &[u8]) -> Option<usize> {
     let start = bytes.first_chunk::<LENGTH_OVERHEAD>()?;

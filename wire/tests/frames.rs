@@ -12,9 +12,9 @@ use corelog_wire::api::produce::{PartitionProduceData, ProduceRequest, TopicProd
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::array::Array;
 use corelog_wire::decoder::{DecodeErrorKind, Decoder};
-use corelog_wire::encoder::{EncodeErrorKind, Encoder};
+use corelog_wire::encoder::{EncodeErrorKind, Encoder, Segment};
 use corelog_wire::error_code::ErrorCode;
-use corelog_wire::frame::{encode_request, encode_response};
+use corelog_wire::frame::{encode_request, encode_response, encode_response_with_gaps};
 use corelog_wire::header::{RequestHeader, ResponseHeader};
 use corelog_wire::ids::TopicId;
 use corelog_wire::message::Message;
@@ -67,6 +67,42 @@ fn record_bytes_are_spliced_into_a_response_and_never_copied() {
     let records: Vec<_> = topic.partitions.iter().map(|partition| partition.records.unwrap()).collect();
     assert_eq!(records[0].as_slice().unwrap(), batches.concat());
     assert_eq!(records[1].as_slice().unwrap(), &other[0]);
+}
+
+#[test]
+fn records_elsewhere_are_gaps_that_count_in_every_length() {
+    let (first, second) = (Bytes::from(vec![1; 300]), Bytes::from(vec![2; 70_000]));
+    let in_memory = [first.clone()];
+    for version in [4, 11, 12, 16] {
+        let frame = |second_records| {
+            let partitions = [
+                PartitionData {
+                    partition_index: 3,
+                    records: Some(Records::Segments(&in_memory)),
+                    ..Default::default()
+                },
+                PartitionData { partition_index: 4, records: Some(second_records), ..Default::default() },
+                PartitionData { partition_index: 5, records: Some(Records::Elsewhere(0)), ..Default::default() },
+            ];
+            let responses = [FetchableTopicResponse { partitions: (&partitions).into(), ..Default::default() }];
+            let response = FetchResponse { responses: (&responses).into(), ..Default::default() };
+            encode_response_with_gaps(77, ApiKey::Fetch, version, &response).unwrap()
+        };
+        let filled: Vec<Bytes> = frame(Records::Elsewhere(second.len()))
+            .into_iter()
+            .map(|segment| match segment {
+                Segment::Bytes(bytes) => bytes,
+                Segment::Gap(len) => second.slice(..len),
+            })
+            .collect();
+        assert_eq!(filled.iter().filter(|bytes| bytes.as_ptr() == second.as_ptr()).count(), 1);
+        let in_one_piece = frame(Records::Slice(&second));
+        let in_one_piece: Vec<_> = in_one_piece
+            .into_iter()
+            .map(|segment| if let Segment::Bytes(bytes) = segment { bytes } else { panic!("no gap was asked for") })
+            .collect();
+        assert_eq!(filled.concat(), in_one_piece.concat(), "version {version}");
+    }
 }
 
 #[test]

@@ -16,14 +16,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
 use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::decoder::{DecodeError, Decoder};
-use corelog_wire::frame::encode_response;
+use corelog_wire::encoder::Segment;
+use corelog_wire::frame::{encode_response, encode_response_with_gaps};
 use corelog_wire::header::RequestHeader;
 use corelog_wire::message::Message;
 
+use crate::io::{FileRange, Piece};
 use crate::limits;
 use crate::log::{AckPoint, PartitionId, ReadId};
 
@@ -87,9 +88,31 @@ impl ReplyTo {
     /// Answers with a message.
     pub(crate) fn answer<'a>(&self, response: &impl Message<'a>) -> Outcome {
         match encode_response(self.correlation_id, self.api, self.version, response) {
-            Ok(segments) => Outcome::Answer(segments),
+            Ok(segments) => Outcome::Answer(segments.into_iter().map(Piece::Memory).collect()),
             Err(error) => Outcome::Close(format!("no answer to {} version {}: {error}", self.api, self.version)),
         }
+    }
+
+    /// As [`Self::answer`], with these ranges in the gaps of the message, in order.
+    pub(crate) fn answer_from_files<'a>(&self, response: &impl Message<'a>, ranges: &[FileRange]) -> Outcome {
+        let segments = match encode_response_with_gaps(self.correlation_id, self.api, self.version, response) {
+            Ok(segments) => segments,
+            Err(error) => {
+                return Outcome::Close(format!("no answer to {} version {}: {error}", self.api, self.version));
+            }
+        };
+        let mut ranges = ranges.iter();
+        let piece = |segment| match segment {
+            Segment::Bytes(bytes) => Piece::Memory(bytes),
+            Segment::Gap(len) => {
+                let range = ranges.next().expect("a range for each gap");
+                assert_eq!(range.len, len, "ranges fill their gaps");
+                Piece::File(*range)
+            }
+        };
+        let pieces = segments.into_iter().map(piece).collect();
+        assert!(ranges.next().is_none(), "a gap for each range");
+        Outcome::Answer(pieces)
     }
 }
 
@@ -97,7 +120,7 @@ impl ReplyTo {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The whole frame to send.
-    Answer(Vec<Bytes>),
+    Answer(Vec<Piece>),
     /// The client expects no answer.
     Silent,
     /// The connection is to be closed, for this reason.

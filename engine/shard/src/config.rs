@@ -14,7 +14,7 @@ mod memory;
 mod nearest;
 mod topic;
 
-pub use broker::{BROKER_KEYS, BrokerConfig, Endpoint, JournalConfig};
+pub use broker::{BROKER_KEYS, BrokerConfig, Endpoint, JournalConfig, SegmentReads};
 pub use key::{ConfigError, ConfigKey, Effect, Kind, Synonym, Value};
 pub use memory::{MEMORY_BYTES_MIN, MemoryBudget};
 pub use topic::{CleanupPolicy, Durability, TOPIC_KEYS, TopicBounds, TopicConfig};

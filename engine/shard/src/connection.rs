@@ -13,8 +13,9 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::io::ConnectionId;
+use crate::io::{ConnectionId, FileId, Piece};
 use crate::limits;
+use crate::log::SegmentRange;
 
 /// The capacity that an empty backlog may keep.
 const BACKLOG_KEPT: usize = 16;
@@ -44,6 +45,7 @@ pub(crate) struct Connection {
     backlog_bytes: usize,
     /// Bytes of large answers that were handed to the host and are not sent yet.
     sending_bytes: usize,
+    lending: Lending,
     paused: bool,
     /// Whether it stands in one of the front's queues.
     queued: bool,
@@ -52,13 +54,24 @@ pub(crate) struct Connection {
     closing: bool,
 }
 
+/// Whether batches are sent to the client from where they stand in their files: one answer at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Lending {
+    #[default]
+    Nothing,
+    /// The files are being looked at.
+    Reading,
+    /// The host has these.
+    Sending(Vec<SegmentRange>),
+}
+
 /// Where a request that was taken up stands.
 #[derive(Debug)]
 enum Slot {
     /// It waits for something; so many bytes count for it.
     Waiting { weight: usize },
-    /// Its answer is ready; no segments for a request that gets none.
-    Ready { segments: Vec<Bytes>, weight: usize },
+    /// Its answer is ready; no pieces for a request that gets none.
+    Ready { pieces: Vec<Piece>, weight: usize },
 }
 
 impl Connection {
@@ -73,6 +86,7 @@ impl Connection {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             sending_bytes: 0,
+            lending: Lending::Nothing,
             paused: false,
             queued: false,
             blocked: false,
@@ -192,22 +206,22 @@ impl Connection {
     }
 
     /// The answer of a request is ready.
-    pub(crate) fn answer(&mut self, number: u64, segments: Vec<Bytes>) {
-        let ready = segments.iter().map(Bytes::len).sum();
-        let before = core::mem::replace(self.slot(number), Slot::Ready { segments, weight: ready });
+    pub(crate) fn answer(&mut self, number: u64, pieces: Vec<Piece>) {
+        let ready = pieces.iter().map(Piece::memory).sum();
+        let before = core::mem::replace(self.slot(number), Slot::Ready { pieces, weight: ready });
         let Slot::Waiting { weight } = before else { panic!("a request is answered once") };
         self.held_bytes = self.held_bytes - weight + ready;
     }
 
-    /// The next answer that may leave: `Some` with no segments for a request that gets none.
-    pub(crate) fn take_answer(&mut self) -> Option<Vec<Bytes>> {
+    /// The next answer that may leave: `Some` with no pieces for a request that gets none.
+    pub(crate) fn take_answer(&mut self) -> Option<Vec<Piece>> {
         if !matches!(self.slots.front(), Some(Slot::Ready { .. })) {
             return None;
         }
-        let Some(Slot::Ready { segments, weight }) = self.slots.pop_front() else { unreachable!("it is ready") };
+        let Some(Slot::Ready { pieces, weight }) = self.slots.pop_front() else { unreachable!("it is ready") };
         self.first += 1;
         self.held_bytes -= weight;
-        Some(segments)
+        Some(pieces)
     }
 
     /// What to tell the host about this connection's input, if that changed: `Some(true)` to pause it.
@@ -224,8 +238,8 @@ impl Connection {
     }
 
     /// An answer is on its way to the client. Returns how many bytes of it count against the shard's memory.
-    pub(crate) fn sending(&mut self, segments: &[Bytes]) -> usize {
-        let bytes: usize = segments.iter().map(Bytes::len).sum();
+    pub(crate) fn sending(&mut self, pieces: &[Piece]) -> usize {
+        let bytes: usize = pieces.iter().map(Piece::memory).sum();
         let counted = if bytes >= limits::ANSWER_COUNTED_BYTES_MIN { bytes } else { 0 };
         self.sending_bytes += counted;
         counted
@@ -239,6 +253,41 @@ impl Connection {
     /// Everything was sent, or the connection is gone. Returns how many bytes no longer count.
     pub(crate) fn sent(&mut self) -> usize {
         core::mem::take(&mut self.sending_bytes)
+    }
+
+    /// Whether an answer is on its way, or about to be, that takes batches from their files.
+    pub(crate) fn is_lending(&self) -> bool {
+        self.lending != Lending::Nothing
+    }
+
+    /// Files are being looked at for an answer.
+    pub(crate) fn begin_lending(&mut self) {
+        assert!(!self.is_lending(), "one answer at a time takes batches from files");
+        self.lending = Lending::Reading;
+    }
+
+    /// The answer for which files were looked at takes these. False if it takes none, which ends the lending.
+    pub(crate) fn lend(&mut self, ranges: Vec<SegmentRange>) -> bool {
+        assert_eq!(self.lending, Lending::Reading, "files were looked at");
+        self.lending = if ranges.is_empty() { Lending::Nothing } else { Lending::Sending(ranges) };
+        self.is_lending()
+    }
+
+    /// The segment that the host has from this file.
+    pub(crate) fn lent(&self, file: FileId) -> Option<SegmentRange> {
+        match &self.lending {
+            Lending::Sending(ranges) => ranges.iter().find(|lent| lent.range.file == file).copied(),
+            Lending::Nothing | Lending::Reading => None,
+        }
+    }
+
+    /// The host has sent everything. Whether files were lent that are not any more.
+    pub(crate) fn end_lending(&mut self) -> bool {
+        let ends = matches!(self.lending, Lending::Sending(_));
+        if ends {
+            self.lending = Lending::Nothing;
+        }
+        ends
     }
 
     fn slot(&mut self, number: u64) -> &mut Slot {
@@ -274,9 +323,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::io::FileRange;
+    use crate::log::PartitionId;
 
     fn connection() -> Connection {
         Connection::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0)
+    }
+
+    fn piece(bytes: &[u8]) -> Piece {
+        Piece::Memory(Bytes::copy_from_slice(bytes))
     }
 
     #[test]
@@ -284,14 +339,14 @@ mod tests {
         let mut connection = connection();
         let (first, second, third) = (connection.begin(), connection.begin(), connection.begin());
         assert_eq!((first, second, third), (0, 1, 2));
-        connection.answer(third, vec![Bytes::from_static(b"third")]);
+        connection.answer(third, vec![piece(b"third")]);
         assert_eq!(connection.take_answer(), None);
-        connection.answer(first, vec![Bytes::from_static(b"first")]);
-        assert_eq!(connection.take_answer(), Some(vec![Bytes::from_static(b"first")]));
+        connection.answer(first, vec![piece(b"first")]);
+        assert_eq!(connection.take_answer(), Some(vec![piece(b"first")]));
         assert_eq!(connection.take_answer(), None);
         connection.answer(second, vec![]);
         assert_eq!(connection.take_answer(), Some(vec![]));
-        assert_eq!(connection.take_answer(), Some(vec![Bytes::from_static(b"third")]));
+        assert_eq!(connection.take_answer(), Some(vec![piece(b"third")]));
         assert_eq!(connection.take_answer(), None);
         assert!(connection.is_idle());
         assert_eq!(connection.held(), (0, 0, 0));
@@ -329,7 +384,7 @@ mod tests {
         let mut connection = connection();
         connection.begin();
         let second = connection.begin();
-        connection.answer(second, vec![Bytes::from(vec![0; limits::PIPELINED_BYTES_MAX])]);
+        connection.answer(second, vec![piece(&[0; limits::PIPELINED_BYTES_MAX])]);
         assert_eq!(connection.change_of_input(), Some(true));
         connection.keep(Bytes::from_static(b"later"));
         assert_eq!(connection.next_frame(), None);
@@ -351,6 +406,24 @@ mod tests {
         assert_eq!(connection.held(), (0, 0, 0));
     }
 
+    #[test]
+    fn files_are_lent_to_one_answer_at_a_time() {
+        let mut connection = connection();
+        let range = FileRange { file: FileId(7), position: 3, len: 5 };
+        let lent = SegmentRange { range, partition: PartitionId(1), segment: 40 };
+        connection.begin_lending();
+        assert!(connection.is_lending());
+        assert!(!connection.end_lending(), "an earlier answer left");
+        assert!(connection.lend(vec![lent]));
+        assert_eq!((connection.lent(FileId(7)), connection.lent(FileId(8))), (Some(lent), None));
+        assert_eq!(connection.sending(&[Piece::File(range)]), 0, "it takes no memory");
+        assert!(connection.end_lending());
+        assert!(!connection.is_lending() && !connection.end_lending());
+        connection.begin_lending();
+        assert!(!connection.lend(vec![]), "everything was in memory");
+        assert!(!connection.is_lending());
+    }
+
     proptest! {
         /// Whatever order the answers become ready in, they leave in the order of the requests, none twice, none lost.
         #[test]
@@ -361,7 +434,7 @@ mod tests {
                 prop_assert_eq!(connection.begin(), number);
             }
             for (position, number) in order.iter().enumerate() {
-                connection.answer(*number, vec![Bytes::from(number.to_be_bytes().to_vec())]);
+                connection.answer(*number, vec![piece(&number.to_be_bytes())]);
                 if position % (early + 1) == 0 {
                     while let Some(answer) = connection.take_answer() {
                         left.push(answer[0].clone());
@@ -371,7 +444,7 @@ mod tests {
             while let Some(answer) = connection.take_answer() {
                 left.push(answer[0].clone());
             }
-            let expected: Vec<_> = (0..40_u64).map(|number| Bytes::from(number.to_be_bytes().to_vec())).collect();
+            let expected: Vec<_> = (0..40_u64).map(|number| piece(&number.to_be_bytes())).collect();
             prop_assert_eq!(left, expected);
             prop_assert_eq!(connection.held(), (0, 0, 0));
         }

@@ -28,12 +28,12 @@ use crate::api::init_producer_id::ProducerIds;
 use crate::api::metadata::TopicCreation;
 use crate::api::produce::Unfinished;
 use crate::api::{self, Call, Outcome, Parked, Wait};
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, SegmentReads};
 use crate::connection::{Connection, RequestId};
 use crate::fetch_session::FetchSessions;
-use crate::io::{Action, ConnectionId, LogLevel, Now};
+use crate::io::{Action, ConnectionId, FileId, LogLevel, Now, Piece};
 use crate::limits;
-use crate::log::{Logs, Progress};
+use crate::log::{Fetched, Logs, Progress};
 use crate::metadata::Metadata;
 use crate::purgatory::{AwaitedRead, Purgatory};
 
@@ -93,6 +93,8 @@ pub struct Front {
     wait_for_memory: VecDeque<RequestId>,
     /// Bytes that fetches have asked the disk for, and those of large answers that are not sent yet.
     read_bytes: usize,
+    /// Connections to which batches are sent from where they stand in their files.
+    lending: usize,
     is_stopping: bool,
 }
 
@@ -114,6 +116,7 @@ impl Front {
             unfinished: BTreeMap::new(),
             wait_for_memory: VecDeque::new(),
             read_bytes: 0,
+            lending: 0,
             is_stopping: false,
         }
     }
@@ -133,9 +136,10 @@ impl Front {
 
     /// A connection is gone, with everything it asked for.
     pub fn connection_closed(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
-        self.forget_requests(id);
+        self.forget_requests(cx, id);
         let Some(mut connection) = self.connections.remove(&id) else { return };
         self.read_bytes -= connection.sent();
+        self.lending -= usize::from(connection.is_lending());
         if connection.is_queued() {
             self.ready.retain(|queued| *queued != id);
             self.wait_for_room.retain(|queued| *queued != id);
@@ -147,8 +151,15 @@ impl Front {
     pub fn drained(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         self.read_bytes -= connection.sent();
+        self.lending -= usize::from(connection.end_lending());
         self.flush(cx, id);
         self.serve_who_waits_for_memory(cx);
+    }
+
+    /// An answer could not be sent to its end, because of this file.
+    pub fn reply_failed(&mut self, cx: &mut Context<'_>, id: ConnectionId, file: FileId) {
+        let Some(lent) = self.connections.get(&id).and_then(|connection| connection.lent(file)) else { return };
+        cx.logs.distrust_segment(lent.partition, lent.segment);
     }
 
     /// A whole request frame arrived.
@@ -203,6 +214,9 @@ impl Front {
             let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else {
                 // Nobody waits for it any more; until now it took memory.
                 self.read_bytes -= bytes;
+                if let Ok(Fetched::InPlace(found)) = result {
+                    cx.logs.close_file(found.range.file, cx.actions);
+                }
                 continue;
             };
             if pending.read_ended(index, bytes, result) {
@@ -374,7 +388,7 @@ impl Front {
             return;
         };
         match outcome {
-            Outcome::Answer(segments) => connection.answer(id.number, segments),
+            Outcome::Answer(pieces) => connection.answer(id.number, pieces),
             Outcome::Silent => connection.answer(id.number, Vec::new()),
             Outcome::Close(reason) => {
                 let message = format!("closing the connection from {}: {reason}", connection.peer());
@@ -438,6 +452,11 @@ impl Front {
         if !pending.is_due() {
             return None;
         }
+        if self.connections.get(&id.connection).is_some_and(Connection::is_lending) {
+            // Its client has to take what it was sent from files before. When that is done, it is its turn again.
+            pending.outdate();
+            return None;
+        }
         let budget = usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX);
         let sends = self.connections.get(&id.connection).is_some_and(Connection::is_sending);
         let bytes_max = if self.read_bytes < budget {
@@ -455,9 +474,15 @@ impl Front {
             }
             return None;
         }
-        let reads = pending.read(cx, bytes_max);
+        let may_lend =
+            cx.config.segment_reads == SegmentReads::Splice && self.lending < limits::LENDING_CONNECTIONS_MAX;
+        let reads = pending.read(cx, bytes_max, if may_lend { limits::LENT_FILES_PER_ANSWER_MAX } else { 0 });
         if reads.is_empty() {
             return Some(self.finish_fetch(cx, id));
+        }
+        if may_lend {
+            self.connections.get_mut(&id.connection).expect("its turn has come").begin_lending();
+            self.lending += 1;
         }
         for (read, index, bytes) in reads {
             self.read_bytes += bytes;
@@ -470,7 +495,24 @@ impl Front {
     fn finish_fetch(&mut self, cx: &mut Context<'_>, id: RequestId) -> Outcome {
         let Some(Parked::Fetch(pending)) = self.purgatory.take(id) else { unreachable!("it has just read") };
         self.read_bytes -= pending.held_bytes();
-        pending.answer(&mut self.shared, cx)
+        let mut lent = pending.in_place();
+        let outcome = pending.answer(&mut self.shared, cx);
+        let is_named = |file: FileId| {
+            let Outcome::Answer(pieces) = &outcome else { return false };
+            pieces.iter().any(|piece| matches!(piece, Piece::File(range) if range.file == file))
+        };
+        lent.retain(|lent| {
+            let is_named = is_named(lent.range.file);
+            if !is_named {
+                cx.logs.close_file(lent.range.file, cx.actions);
+            }
+            is_named
+        });
+        let connection = self.connections.get_mut(&id.connection).expect("a fetch goes with its connection");
+        if connection.is_lending() && !connection.lend(lent) {
+            self.lending -= 1;
+        }
+        outcome
     }
 
     fn serve_who_waits_for_memory(&mut self, cx: &mut Context<'_>) {
@@ -520,11 +562,11 @@ impl Front {
             let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.is_closing()) else {
                 return;
             };
-            while let Some(segments) = connection.take_answer() {
+            while let Some(pieces) = connection.take_answer() {
                 connection.touch(cx.now.monotonic_us);
-                if !segments.is_empty() {
-                    self.read_bytes += connection.sending(&segments);
-                    cx.actions.push(Action::Reply { connection: id, segments });
+                if !pieces.is_empty() {
+                    self.read_bytes += connection.sending(&pieces);
+                    cx.actions.push(Action::Reply { connection: id, pieces });
                 }
             }
             let Some(number) = connection.oldest() else { break };
@@ -559,15 +601,18 @@ impl Front {
         };
         connection.start_closing();
         cx.actions.push(Action::Close(id));
-        self.forget_requests(id);
+        self.forget_requests(cx, id);
     }
 
-    fn forget_requests(&mut self, id: ConnectionId) {
+    fn forget_requests(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
         self.wait_for_memory.retain(|request| request.connection != id);
         self.unfinished.remove(&id);
         while let Some(parked) = self.purgatory.take_any_of(id) {
             if let Parked::Fetch(pending) = parked {
                 self.read_bytes -= pending.held_bytes();
+                for found in pending.in_place() {
+                    cx.logs.close_file(found.range.file, cx.actions);
+                }
             }
         }
     }

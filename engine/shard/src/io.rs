@@ -51,6 +51,14 @@ pub enum Event {
         /// The connection that ended.
         connection: ConnectionId,
     },
+    /// A file that a reply named ended too early or could not be read, in the middle of the frame. The host has said so in
+    /// its log and closes the connection.
+    ReplyFailed {
+        /// To whom the reply went.
+        connection: ConnectionId,
+        /// The file.
+        file: FileId,
+    },
     /// Everything that was replied to the connection has been sent: its memory is free again.
     Drained {
         /// The connection.
@@ -92,13 +100,13 @@ pub enum Action {
         /// The chain, never empty.
         steps: Vec<Step>,
     },
-    /// Send the segments, in order, as they are (the frame's length prefix is in the first). Replies of one connection
+    /// Send the pieces, in order, as they are (the frame's length prefix is in the first). Replies of one connection
     /// are sent in the order in which they are issued.
     Reply {
         /// To whom.
         connection: ConnectionId,
         /// The frame in pieces.
-        segments: Vec<Bytes>,
+        pieces: Vec<Piece>,
     },
     /// Read no more from this connection until told otherwise.
     PauseInput(ConnectionId),
@@ -121,6 +129,38 @@ pub enum Action {
     },
     /// The answer to [`Event::Stop`]: everything is written back; no further action follows.
     Stopped,
+}
+
+/// A piece of a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes.
+    Memory(Bytes),
+    /// Bytes that are sent from the page cache without being looked at. The file was opened with
+    /// [`OpenMode::READ_BUFFERED`] and is the host's from now on, which closes it when the bytes have left or the
+    /// connection is gone; until then it may be removed or renamed, and its bytes still leave.
+    File(FileRange),
+}
+
+impl Piece {
+    /// How many bytes of memory it holds.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File(_) => 0,
+        }
+    }
+}
+
+/// A part of an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileRange {
+    /// An open file.
+    pub file: FileId,
+    /// Where it begins, in bytes.
+    pub position: u64,
+    /// Its length in bytes, more than 0.
+    pub len: usize,
 }
 
 /// The importance of an [`Action::Log`].
@@ -247,6 +287,8 @@ pub struct OpenMode {
 impl OpenMode {
     /// Direct, read only.
     pub const READ: Self = Self { direct: true, create: false, write: false, lock: false };
+    /// Through the page cache, read only.
+    pub const READ_BUFFERED: Self = Self { direct: false, create: false, write: false, lock: false };
     /// Direct, for reading and writing, created when missing.
     pub const WRITE: Self = Self { direct: true, create: true, write: true, lock: false };
     /// Through the page cache, for reading and writing, created when missing: for small derivable files (indexes).

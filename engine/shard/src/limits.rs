@@ -60,5 +60,12 @@ pub const READ_SHARE: usize = 4;
 /// What a fetch gets when clients that do not read hold the memory for reads, in bytes.
 pub const SMALL_READ_BYTES: usize = 64 << 10;
 
+/// Connections that are sent older data straight from its files at a time; the others get it through memory. The host
+/// has a pipe for each of them.
+pub const LENDING_CONNECTIONS_MAX: usize = 32;
+
+/// Files from which one answer is sent; further partitions of it are read into memory.
+pub const LENT_FILES_PER_ANSWER_MAX: usize = 8;
+
 /// How many fetches that have to go on waiting are asked each time memory comes free.
 pub const WAITING_READS_ASKED_MAX: usize = 16;

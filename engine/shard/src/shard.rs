@@ -104,6 +104,9 @@ impl Shard {
             Event::ConnectionClosed { connection } => {
                 self.with_front(now, actions, |front, cx| front.connection_closed(cx, connection));
             }
+            Event::ReplyFailed { connection, file } => {
+                self.with_front(now, actions, |front, cx| front.reply_failed(cx, connection, file));
+            }
             Event::Drained { connection } => {
                 self.with_front(now, actions, |front, cx| front.drained(cx, connection));
             }

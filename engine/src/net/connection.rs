@@ -13,14 +13,15 @@ use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 
 use bytes::Bytes;
-use corelog_shard::io::ConnectionId;
+use corelog_shard::io::{ConnectionId, FileId};
 use nix::errno::Errno;
 
 use super::admission::{Admission, Need};
 use super::intake::{BadLength, Intake, LENGTH_BYTES, SMALL_BYTES, frame_length};
 use crate::runtime::frame_memory::FrameBuffer;
 use crate::runtime::ring::{Completion, Quiet, Ring};
-use crate::runtime::socket::{Received, SendBatches, Socket};
+use crate::runtime::socket::{Outgoing, Received, SendBatches, SendError, Socket};
+use crate::runtime::splice::Pipes;
 
 /// What a client must move between two looks at a stalled operation.
 const PROGRESS_BYTES: usize = 4096;
@@ -34,6 +35,7 @@ pub(crate) struct Io<'a> {
     pub(crate) ring: &'a mut Ring,
     pub(crate) admission: &'a mut Admission,
     pub(crate) batches: &'a mut SendBatches,
+    pub(crate) pipes: &'a mut Pipes,
     pub(crate) now_us: u64,
 }
 
@@ -54,8 +56,21 @@ pub(crate) enum End {
     TooMuchUnsent(usize),
     /// Unfinished requests take too much memory, and this one is the slowest.
     Pressed,
+    /// There is no pipe for parts of files.
+    NoPipe(Errno),
+    /// A file cannot be sent to its end.
+    BadFile { file: FileId, what: String },
     /// The socket failed.
     Failed(Errno),
+}
+
+impl From<SendError> for End {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Socket(errno) => Self::Failed(errno),
+            SendError::File { file, what } => Self::BadFile { file, what },
+        }
+    }
 }
 
 impl End {
@@ -75,6 +90,8 @@ impl fmt::Display for End {
             Self::StalledOutput => write!(f, "it does not read what it asked for"),
             Self::TooMuchUnsent(bytes) => write!(f, "it left {bytes} bytes of answers unread"),
             Self::Pressed => write!(f, "memory for unfinished requests is short, and its was the slowest"),
+            Self::NoPipe(errno) => write!(f, "no pipe to send a segment through: {}", errno.desc()),
+            Self::BadFile { what, .. } => write!(f, "in the middle of an answer, {what}"),
             Self::Failed(errno) => write!(f, "{}", errno.desc()),
         }
     }
@@ -372,13 +389,18 @@ impl Connection {
         self.socket.unsent()
     }
 
+    /// Bytes of memory that are queued and not yet sent.
+    pub(crate) fn unsent_memory(&self) -> usize {
+        self.socket.unsent_memory()
+    }
+
     /// Queues an answer. Call [`Connection::send`] at the end of the turn.
-    pub(crate) fn queue(&mut self, segments: Vec<Bytes>, unsent_max: usize) -> Result<(), End> {
+    pub(crate) fn queue(&mut self, segments: Vec<Outgoing>, unsent_max: usize, io: &mut Io<'_>) -> Result<(), End> {
         if self.phase != Phase::Open {
             return Ok(());
         }
-        self.socket.queue(segments);
-        let unsent = self.socket.unsent();
+        self.socket.queue(segments, io.pipes).map_err(End::NoPipe)?;
+        let unsent = self.socket.unsent_memory();
         if unsent > unsent_max { Err(End::TooMuchUnsent(unsent)) } else { Ok(()) }
     }
 
@@ -402,14 +424,18 @@ impl Connection {
     /// Takes the completion of a send.
     pub(crate) fn sent(&mut self, completion: &Completion, io: &mut Io<'_>) -> Result<(), End> {
         let looked = std::mem::take(&mut self.looking_at_output);
-        let sent = self.socket.sent(completion, io.batches).map_err(End::Failed)?;
         if self.phase == Phase::Ended {
-            self.socket.discard_unsent();
-        } else if looked && sent < PROGRESS_BYTES && self.socket.unsent() > 0 {
-            return Err(End::StalledOutput);
-        } else {
-            self.send(io);
+            self.socket.sent_at_the_end(io.ring, io.batches);
+            return Ok(());
         }
+        let sent = self.socket.sent(completion, io.ring, io.batches, io.pipes)?;
+        if looked && sent < PROGRESS_BYTES && self.socket.unsent() > 0 {
+            return Err(End::StalledOutput);
+        }
+        if sent > 0 {
+            self.output_us = io.now_us;
+        }
+        self.send(io);
         Ok(())
     }
 
@@ -433,7 +459,7 @@ impl Connection {
         self.phase = Phase::Ended;
         self.socket.shut_down();
         if !self.socket.is_sending() {
-            self.socket.discard_unsent();
+            self.socket.discard_unsent(io.ring);
         }
     }
 
@@ -472,7 +498,7 @@ impl Connection {
             }
             _ => {}
         }
-        if self.socket.is_sending() && !self.looking_at_output && late(self.output_us, output_max_us) {
+        if self.socket.waits_for_client() && !self.looking_at_output && late(self.output_us, output_max_us) {
             self.looking_at_output = true;
             self.socket.cancel_send(io.ring);
         }

@@ -8,14 +8,15 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 
 use bytes::Bytes;
-use corelog_shard::io::ConnectionId;
+use corelog_shard::io::{ConnectionId, FileId};
 
 use super::admission::Admission;
 use super::connection::{Connection, End, Io};
 use crate::runtime::frame_memory::FrameMemory;
 use crate::runtime::ring::{Completion, Quiet, Ring};
 use crate::runtime::slab::Slab;
-use crate::runtime::socket::SendBatches;
+use crate::runtime::socket::{Outgoing, SendBatches};
+use crate::runtime::splice::Pipes;
 
 /// Low bits of a [`ConnectionId`]: the place. The rest counts.
 const PLACE_BITS: u32 = 24;
@@ -67,6 +68,8 @@ pub(crate) enum Happened {
     Frames(ConnectionId),
     /// Everything queued for it has been sent.
     Drained(ConnectionId),
+    /// What was queued for it cannot be sent, because of this file. It is closed.
+    ReplyFailed(ConnectionId, FileId),
     Closed(ConnectionId),
 }
 
@@ -88,6 +91,7 @@ pub(crate) struct Connections {
     slab: Slab<Box<Connection>>,
     admission: Admission,
     batches: SendBatches,
+    pipes: Pipes,
     happened: VecDeque<Happened>,
     /// Those with something queued, by place.
     to_send: Vec<u32>,
@@ -108,6 +112,7 @@ impl Connections {
             slab: Slab::new(),
             admission: Admission::new(memory),
             batches: SendBatches::default(),
+            pipes: Pipes::default(),
             happened: VecDeque::new(),
             to_send: Vec::new(),
             starved: Vec::new(),
@@ -184,7 +189,13 @@ impl Connections {
 
     /// What happened next.
     pub(crate) fn take_happened(&mut self) -> Option<Happened> {
-        self.happened.pop_front()
+        loop {
+            match self.happened.pop_front()? {
+                // More was queued meanwhile: it is told when that has been sent, too.
+                Happened::Drained(id) if self.find(id).is_some_and(|connection| connection.unsent() > 0) => {}
+                happened => return Some(happened),
+            }
+        }
     }
 
     pub(crate) fn has_happened(&self) -> bool {
@@ -223,9 +234,9 @@ impl Connections {
     }
 
     /// Queues an answer; it leaves at the end of the turn.
-    pub(crate) fn reply(&mut self, ring: &mut Ring, id: ConnectionId, segments: Vec<Bytes>, now_us: u64) {
+    pub(crate) fn reply(&mut self, ring: &mut Ring, id: ConnectionId, segments: Vec<Outgoing>, now_us: u64) {
         let max = self.limits.unsent_bytes_max;
-        self.with_id(ring, id, now_us, |connection, _| connection.queue(segments, max));
+        self.with_id(ring, id, now_us, |connection, io| connection.queue(segments, max, io));
         if let Some(connection) = self.find(id)
             && !std::mem::replace(&mut connection.listed, true)
         {
@@ -305,7 +316,7 @@ impl Connections {
         let limits = self.limits;
         let pressed = self.admission.waiting() > 0 || self.kept > limits.unfinished_bytes_max / 2;
         let input_us = if pressed { limits.input_stall_pressed_us } else { limits.input_stall_us };
-        let unsent: usize = self.slab.iter_mut().map(|(_, connection)| connection.unsent()).sum();
+        let unsent: usize = self.slab.iter_mut().map(|(_, connection)| connection.unsent_memory()).sum();
         let output_us = match unsent >= limits.unsent_pressed_bytes {
             true => limits.input_stall_pressed_us.min(limits.output_stall_us),
             false => limits.output_stall_us,
@@ -377,7 +388,8 @@ impl Connections {
         act: impl FnOnce(&mut Connection, &mut Io<'_>) -> Result<(), End>,
     ) {
         let Some(connection) = self.slab.get_mut(place) else { return };
-        let mut io = Io { ring, admission: &mut self.admission, batches: &mut self.batches, now_us };
+        let (admission, batches, pipes) = (&mut self.admission, &mut self.batches, &mut self.pipes);
+        let mut io = Io { ring, admission, batches, pipes, now_us };
         let kept = connection.kept();
         if let Err(end) = act(connection, &mut io)
             && !connection.is_ended()
@@ -386,6 +398,9 @@ impl Connections {
                 self.counts.faulty += 1;
                 let peer = connection.peer;
                 self.log.warn(now_us, || format!("connection from {peer} closed: {end}"));
+            }
+            if let End::BadFile { file, .. } = end {
+                self.happened.push_back(Happened::ReplyFailed(connection.id, file));
             }
             if matches!(end, End::ByClient) && connection.unsent() > 0 {
                 connection.close(&mut io);

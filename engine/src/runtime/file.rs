@@ -13,7 +13,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use bytes::Bytes;
-use corelog_shard::io::{FileId, IoError, OpId, OpenMode, Step, WRITE_PIECE_BYTES};
+use corelog_shard::io::{FileId, FileRange, IoError, OpId, OpenMode, Piece, Step, WRITE_PIECE_BYTES};
 use corelog_wire::buffer::AlignedBuf;
 use io_uring::types::{Fd, FsyncFlags};
 use io_uring::{opcode, squeue};
@@ -23,6 +23,8 @@ use nix::libc;
 use super::path::{inside, inside_or_root};
 use super::ring::{Quiet, Ring, Token};
 use super::slab::Slab;
+use super::socket::Outgoing;
+use super::splice::FileSegment;
 
 /// Pieces of one write call; Linux's own limit (`UIO_MAXIOV`).
 const PIECES_MAX: usize = 1024;
@@ -113,6 +115,23 @@ impl FileOps {
     /// A chain that has ended since the last call, in the order of ending.
     pub(crate) fn take_finished(&mut self) -> Option<Finished> {
         self.finished.pop_front()
+    }
+
+    /// Takes the files that a reply names out of the table: they go with it.
+    ///
+    /// # Panics
+    /// When one is not open; the shard opens a file before it names it.
+    pub(crate) fn take(&mut self, pieces: Vec<Piece>) -> Vec<Outgoing> {
+        let outgoing = |piece| match piece {
+            Piece::Memory(bytes) => Outgoing::Memory(bytes),
+            Piece::File(FileRange { file, position, len }) => {
+                let open = self.files.open.remove(&file).expect("a reply names open files");
+                assert!(!open.direct && len > 0, "a reply takes bytes from the page cache");
+                let OpenFile { descriptor, path, .. } = open;
+                Outgoing::File(Box::new(FileSegment { descriptor, file, path, position, left: len }))
+            }
+        };
+        pieces.into_iter().map(outgoing).collect()
     }
 
     /// Bytes that the file system has left for this user.

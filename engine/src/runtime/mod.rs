@@ -20,4 +20,5 @@ pub(crate) mod provided;
 pub mod ring;
 pub(crate) mod slab;
 pub(crate) mod socket;
+pub(crate) mod splice;
 pub mod stop;

@@ -112,7 +112,7 @@ fn without_io_uring(error: &io::Error, disabled: &str) -> Finding {
 }
 
 /// The operations without which the host cannot work, all of them in Linux 6.1.
-const OPERATIONS: [(&str, u8); 19] = [
+const OPERATIONS: [(&str, u8); 18] = [
     ("accept", opcode::Accept::CODE),
     ("async_cancel", opcode::AsyncCancel::CODE),
     ("close", opcode::Close::CODE),
@@ -125,7 +125,6 @@ const OPERATIONS: [(&str, u8); 19] = [
     ("recv", opcode::Recv::CODE),
     ("renameat", opcode::RenameAt::CODE),
     ("sendmsg", opcode::SendMsg::CODE),
-    ("splice", opcode::Splice::CODE),
     ("statx", opcode::Statx::CODE),
     ("timeout", opcode::Timeout::CODE),
     ("timeout_remove", opcode::TimeoutRemove::CODE),
@@ -167,6 +166,7 @@ fn host_ring() -> Finding {
                 (features.deferred_work, "deferred completions"),
                 (features.multishot_accept, "multishot accept"),
                 (features.truncate, "ftruncate"),
+                (features.splice, "splice"),
             ];
             let names =
                 |wanted| used.iter().filter(|(has, _)| *has == wanted).map(|(_, name)| *name).collect::<Vec<_>>();

@@ -40,13 +40,20 @@ pub struct Features {
     pub multishot_accept: bool,
     /// `ftruncate` runs on the ring (6.9); otherwise as a plain system call.
     pub truncate: bool,
+    /// Files go to sockets through pipes (5.7, but a sandbox may forbid it); otherwise they are read.
+    pub splice: bool,
 }
 
 impl Features {
     /// All that this code can use.
-    pub const NEWEST: Self = Self { deferred_work: true, multishot_accept: true, truncate: true };
+    pub const NEWEST: Self = Self { deferred_work: true, multishot_accept: true, truncate: true, splice: true };
     /// None of it: every fallback is taken.
-    pub const OLDEST: Self = Self { deferred_work: false, multishot_accept: false, truncate: false };
+    pub const OLDEST: Self = Self { deferred_work: false, multishot_accept: false, truncate: false, splice: false };
+
+    /// What of `self` this kernel has.
+    pub fn here(self) -> io::Result<Self> {
+        Ring::new(self, 1).map(|ring| ring.features)
+    }
 }
 
 /// Whose completion it is. Travels through the kernel as the operation's user data.
@@ -157,6 +164,7 @@ impl Ring {
             deferred_work,
             multishot_accept: wanted.multishot_accept && probe.is_supported(opcode::SendZc::CODE),
             truncate: wanted.truncate && probe.is_supported(opcode::Ftruncate::CODE),
+            splice: wanted.splice && probe.is_supported(opcode::Splice::CODE),
         };
         // Blocking descriptor: a read of it waits, as glommio's ring expects.
         let event = OwnedFd::from(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
@@ -332,7 +340,16 @@ impl Ring {
 
     /// Watches a descriptor until it is readable, once.
     pub(crate) fn poll_readable(&mut self, descriptor: i32, token: Token) {
-        let entry = opcode::PollAdd::new(Fd(descriptor), libc::POLLIN as u32).build();
+        self.poll(descriptor, libc::POLLIN, token);
+    }
+
+    /// Watches a descriptor until it is writable, or never will be, once.
+    pub(crate) fn poll_writable(&mut self, descriptor: i32, token: Token) {
+        self.poll(descriptor, libc::POLLOUT, token);
+    }
+
+    fn poll(&mut self, descriptor: i32, events: i16, token: Token) {
+        let entry = opcode::PollAdd::new(Fd(descriptor), events as u32).build();
         // SAFETY: The entry holds no address.
         unsafe { self.push(entry, token) };
     }

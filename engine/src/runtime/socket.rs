@@ -1,8 +1,9 @@
 //! Sockets on the ring: accept, receive, send.
 //!
 //! Owns what the kernel touches for a connection: the buffer that a frame is received into, the four bytes of a length,
-//! the message header and pieces of a send, and the queued segments that the pieces describe. Invariants:
-//! - At most one receive and one send of a socket are in flight.
+//! the message header and pieces of a send, and the queued segments that the pieces describe. Parts of files go through
+//! a pipe, which the socket has while such a part is queued; see `splice`. Invariants:
+//! - At most one receive and one send of a socket are in flight. A wait for room while a pipe is emptied is a send, too.
 //! - None of this memory is freed or moved while its operation is in flight; a socket that is dropped too early leaks it.
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use bytes::Bytes;
+use corelog_shard::io::FileId;
 use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
 use nix::errno::Errno;
@@ -18,6 +20,7 @@ use nix::libc;
 use super::frame_memory::FrameBuffer;
 use super::provided::{CHUNK_BYTES, GROUP};
 use super::ring::{Completion, Quiet, Ring, Token};
+use super::splice::{FileSegment, Pipe, Pipes};
 
 /// Pieces of one send; Linux's own limit (`UIO_MAXIOV`).
 const PIECES_MAX: usize = 1024;
@@ -56,9 +59,55 @@ pub(crate) struct Socket {
     place: u32,
     receiving: Receiving,
     length: Box<[u8; 4]>,
-    outbox: VecDeque<Bytes>,
+    outbox: VecDeque<Outgoing>,
     outbox_bytes: usize,
-    sending: Option<Box<SendBatch>>,
+    /// Of these, the bytes that take memory.
+    outbox_memory: usize,
+    /// How many parts of files are queued.
+    outbox_files: usize,
+    sending: Sending,
+    pipe: Option<Pipe>,
+}
+
+/// What is queued for a socket.
+pub(crate) enum Outgoing {
+    Memory(Bytes),
+    File(Box<FileSegment>),
+}
+
+impl Outgoing {
+    /// Bytes that it is still to bring, without those in the pipe.
+    fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File(segment) => segment.left,
+        }
+    }
+}
+
+/// The send in flight.
+enum Sending {
+    Nothing,
+    /// Segments from memory.
+    Message(Box<SendBatch>),
+    /// A part of a file, on its way into the pipe.
+    Filling,
+    /// A wait until the socket has room for what the pipe holds.
+    Waiting,
+}
+
+/// Why nothing more can be sent.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The connection failed.
+    Socket(Errno),
+    /// A file failed in the middle of a frame.
+    File {
+        /// What the shard calls it.
+        file: FileId,
+        /// Which file, and what is wrong with it, for people.
+        what: String,
+    },
 }
 
 /// The receive in flight.
@@ -128,7 +177,10 @@ impl Socket {
             length: Box::new([0; 4]),
             outbox: VecDeque::new(),
             outbox_bytes: 0,
-            sending: None,
+            outbox_memory: 0,
+            outbox_files: 0,
+            sending: Sending::Nothing,
+            pipe: None,
         }
     }
 
@@ -137,7 +189,12 @@ impl Socket {
     }
 
     pub(crate) fn is_sending(&self) -> bool {
-        self.sending.is_some()
+        !matches!(self.sending, Sending::Nothing)
+    }
+
+    /// Whether it is the client's turn to let the send in flight get on, not a disk's.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        matches!(self.sending, Sending::Message(_) | Sending::Waiting)
     }
 
     /// Whether the kernel has an operation of this socket.
@@ -148,6 +205,11 @@ impl Socket {
     /// Bytes queued and not yet sent.
     pub(crate) fn unsent(&self) -> usize {
         self.outbox_bytes
+    }
+
+    /// Bytes of memory that are queued and not yet sent.
+    pub(crate) fn unsent_memory(&self) -> usize {
+        self.outbox_memory
     }
 
     /// Ends both directions: what is in flight completes soon.
@@ -249,25 +311,55 @@ impl Socket {
         ring.cancel(Token::Send(self.place));
     }
 
-    /// Queues segments behind those that are there.
-    pub(crate) fn queue(&mut self, segments: Vec<Bytes>) {
+    /// Queues segments behind those that are there. Where there are parts of files among them it takes a pipe; without
+    /// one they cannot be sent.
+    pub(crate) fn queue(&mut self, segments: Vec<Outgoing>, pipes: &mut Pipes) -> Result<(), Errno> {
         for segment in segments {
-            if !segment.is_empty() {
-                self.outbox_bytes += segment.len();
-                self.outbox.push_back(segment);
+            let len = segment.len();
+            if len == 0 {
+                continue;
             }
+            match &segment {
+                Outgoing::Memory(_) => self.outbox_memory += len,
+                Outgoing::File(_) => self.outbox_files += 1,
+            }
+            self.outbox_bytes += len;
+            self.outbox.push_back(segment);
         }
+        if self.outbox_files > 0 && self.pipe.is_none() {
+            self.pipe = Some(pipes.take()?);
+        }
+        Ok(())
     }
 
     /// Sends what is queued, unless a send is in flight.
     pub(crate) fn send(&mut self, ring: &mut Ring, batches: &mut SendBatches) {
-        if self.is_sending() || self.outbox.is_empty() {
+        if self.is_sending() {
             return;
         }
-        let batch = self.sending.insert(batches.take());
+        match self.outbox.front() {
+            Some(Outgoing::Memory(_)) => self.send_message(ring, batches),
+            Some(Outgoing::File(segment)) => {
+                let pipe = self.pipe.as_ref().expect("a part of a file is queued with a pipe");
+                pipe.fill(ring, segment, Token::Send(self.place));
+                self.sending = Sending::Filling;
+            }
+            None => {}
+        }
+    }
+
+    /// Sends segments from memory, up to the next part of a file.
+    fn send_message(&mut self, ring: &mut Ring, batches: &mut SendBatches) {
+        let mut batch = batches.take();
         batch.pieces.clear();
         let mut bytes = 0;
+        let mut flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
         for segment in self.outbox.iter().take(PIECES_MAX) {
+            let Outgoing::Memory(segment) = segment else {
+                // The beginning of a frame does not need a packet of its own.
+                flags |= libc::MSG_MORE;
+                break;
+            };
             batch.pieces.push(libc::iovec { iov_base: segment.as_ptr().cast_mut().cast(), iov_len: segment.len() });
             bytes += segment.len();
             if bytes >= SEND_BYTES_MAX {
@@ -276,25 +368,73 @@ impl Socket {
         }
         batch.header.msg_iov = batch.pieces.as_mut_ptr();
         batch.header.msg_iovlen = batch.pieces.len() as _;
-        let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32;
-        let entry = opcode::SendMsg::new(Fd(self.stream.as_raw_fd()), &raw const batch.header).flags(flags).build();
+        let header = &raw const batch.header;
+        self.sending = Sending::Message(batch);
+        let entry = opcode::SendMsg::new(Fd(self.stream.as_raw_fd()), header).flags(flags as u32).build();
         // SAFETY: Header and pieces are boxed in `sending`, which stays until the completion; the pieces describe the
         // first segments of the outbox, whose memory is shared by count and which leave it only when they are sent.
         unsafe { ring.push(entry, Token::Send(self.place)) };
     }
 
-    /// Takes the completion of the send: how many bytes left. `ECANCELED` and the like count as none.
-    pub(crate) fn sent(&mut self, completion: &Completion, batches: &mut SendBatches) -> Result<usize, Errno> {
-        let batch = self.sending.take().expect("a completion needs a send");
-        batches.give_back(batch);
+    /// Takes the completion of the send: how many bytes left. `ECANCELED` and the like count as none. Where the socket
+    /// is full in the middle of a pipe, the next send is in flight already.
+    pub(crate) fn sent(
+        &mut self,
+        completion: &Completion,
+        ring: &mut Ring,
+        batches: &mut SendBatches,
+        pipes: &mut Pipes,
+    ) -> Result<usize, SendError> {
         let count = match completion.outcome() {
-            Ok(count) => count as usize,
-            Err(Errno::ECANCELED | Errno::EINTR) => 0,
-            Err(errno) => return Err(errno),
+            Ok(count) => Ok(count as usize),
+            Err(Errno::ECANCELED | Errno::EINTR) => Err(None),
+            Err(errno) => Err(Some(errno)),
         };
+        match (std::mem::replace(&mut self.sending, Sending::Nothing), count) {
+            (Sending::Nothing, _) => unreachable!("a completion needs a send"),
+            (Sending::Message(batch), count) => {
+                batches.give_back(batch);
+                match count {
+                    Err(Some(errno)) => return Err(SendError::Socket(errno)),
+                    Err(None) => return Ok(0),
+                    Ok(count) => self.message_sent(count),
+                }
+                Ok(count.unwrap_or(0))
+            }
+            (Sending::Filling, Err(None)) => Ok(0),
+            (Sending::Filling, count) => {
+                let Some(Outgoing::File(segment)) = self.outbox.front_mut() else {
+                    unreachable!("what fills the pipe is at the head of the queue")
+                };
+                let failed = |what| SendError::File { file: segment.file, what };
+                match count {
+                    Ok(0) => {
+                        let FileSegment { path, position, left, .. } = &**segment;
+                        Err(failed(format!("{path} ends at byte {position}, {left} bytes too early")))
+                    }
+                    Ok(count) => {
+                        self.pipe.as_mut().expect("it was filled").filled(segment, count);
+                        self.drain_pipe(ring, pipes)
+                    }
+                    Err(errno) => {
+                        let (path, position) = (&segment.path, segment.position);
+                        let why = errno.unwrap_or(Errno::UnknownErrno).desc();
+                        Err(failed(format!("{path} cannot be read at byte {position}: {why}")))
+                    }
+                }
+            }
+            // Also a wait that was cancelled, to see how far the client got.
+            (Sending::Waiting, _) => self.drain_pipe(ring, pipes),
+        }
+    }
+
+    /// So many bytes from memory have left.
+    fn message_sent(&mut self, count: usize) {
         let mut left = count;
         while left > 0 {
-            let first = self.outbox.front_mut().expect("no more is sent than was queued");
+            let Some(Outgoing::Memory(first)) = self.outbox.front_mut() else {
+                unreachable!("no more is sent than was queued")
+            };
             if first.len() > left {
                 *first = first.slice(left..);
                 break;
@@ -303,23 +443,64 @@ impl Socket {
             self.outbox.pop_front();
         }
         self.outbox_bytes -= count;
+        self.outbox_memory -= count;
+        self.shrink_outbox();
+    }
+
+    /// Moves what the pipe holds to the socket. Where that is full, waits for it.
+    fn drain_pipe(&mut self, ring: &mut Ring, pipes: &mut Pipes) -> Result<usize, SendError> {
+        let more = self.outbox.len() > 1 || self.outbox.front().is_some_and(|segment| segment.len() > 0);
+        let pipe = self.pipe.as_mut().expect("a part of a file has a pipe");
+        let moved = pipe.drain(&self.stream, more).map_err(SendError::Socket)?;
+        self.outbox_bytes -= moved;
+        if pipe.held() > 0 {
+            ring.poll_writable(self.stream.as_raw_fd(), Token::Send(self.place));
+            self.sending = Sending::Waiting;
+            return Ok(moved);
+        }
+        if self.outbox.front().is_some_and(|segment| segment.len() == 0) {
+            if let Some(Outgoing::File(segment)) = self.outbox.pop_front() {
+                segment.close(ring);
+            }
+            self.outbox_files -= 1;
+            self.shrink_outbox();
+        }
+        if self.outbox_files == 0 {
+            self.pipe.take().into_iter().for_each(|pipe| pipes.give_back(pipe));
+        }
+        Ok(moved)
+    }
+
+    fn shrink_outbox(&mut self) {
         if self.outbox.is_empty() && self.outbox.capacity() > OUTBOX_KEPT {
             self.outbox = VecDeque::new();
         }
-        Ok(count)
+    }
+
+    /// Takes the completion of a send whose outcome does not matter any more, and forgets what is queued.
+    pub(crate) fn sent_at_the_end(&mut self, ring: &mut Ring, batches: &mut SendBatches) {
+        if let Sending::Message(batch) = std::mem::replace(&mut self.sending, Sending::Nothing) {
+            batches.give_back(batch);
+        }
+        self.discard_unsent(ring);
     }
 
     /// Forgets what is queued. Call it when no send is in flight.
-    pub(crate) fn discard_unsent(&mut self) {
+    pub(crate) fn discard_unsent(&mut self, ring: &mut Ring) {
         assert!(!self.is_sending(), "the kernel reads what is queued");
-        self.outbox = VecDeque::new();
-        self.outbox_bytes = 0;
+        for segment in std::mem::take(&mut self.outbox) {
+            if let Outgoing::File(segment) = segment {
+                segment.close(ring);
+            }
+        }
+        self.pipe = None;
+        (self.outbox_bytes, self.outbox_memory, self.outbox_files) = (0, 0, 0);
     }
 
     /// Frees what operations held that were in flight when the ring became quiet.
     pub(crate) fn release(&mut self, _quiet: &Quiet) {
         self.receiving = Receiving::Nothing;
-        self.sending = None;
+        self.sending = Sending::Nothing;
     }
 
     fn descriptor(&self) -> Fd {
@@ -335,9 +516,11 @@ impl Drop for Socket {
             Receiving::Length(_) => std::mem::forget(std::mem::take(&mut self.length)),
             Receiving::Chunk | Receiving::Nothing => {}
         }
-        if let Some(batch) = self.sending.take() {
-            std::mem::forget(batch);
+        let sending = std::mem::replace(&mut self.sending, Sending::Nothing);
+        if !matches!(sending, Sending::Nothing) {
+            std::mem::forget(sending);
             std::mem::forget(std::mem::take(&mut self.outbox));
+            std::mem::forget(self.pipe.take());
         }
     }
 }

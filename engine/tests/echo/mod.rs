@@ -17,13 +17,17 @@ use corelog_engine::host::{self, Counts, Decide, Exit, HostConfig};
 use corelog_engine::net::listener::Listener;
 use corelog_engine::runtime::disk::DirectDisk;
 use corelog_engine::runtime::stop::{Stop, StopHandle};
-use corelog_shard::io::{Action, ConnectionId, Event, FileId, Now, OpId, OpenMode, Step};
+use corelog_shard::io::{Action, ConnectionId, Event, FileId, FileRange, Now, OpId, OpenMode, Piece, Step};
 use corelog_wire::buffer::AlignedBuf;
 
 /// Bytes in front of what a command needs.
 pub(crate) const HEAD: usize = 8;
 const FILE: FileId = FileId(1);
 const BLOCK: usize = 4096;
+/// The file in the data directory from which parts are sent.
+pub(crate) const SEGMENT: &str = "segment";
+/// What stands between two parts.
+pub(crate) const BETWEEN: &[u8] = &[b'|'; 300];
 
 /// Answers every request by its command.
 #[derive(Default)]
@@ -32,6 +36,10 @@ pub(crate) struct Echo {
     paused: BTreeMap<ConnectionId, u64>,
     held: Vec<(ConnectionId, Bytes)>,
     writes: BTreeMap<OpId, (ConnectionId, Bytes)>,
+    /// Answers that wait for their files to be open.
+    lending: BTreeMap<OpId, (ConnectionId, Vec<FileRange>)>,
+    /// Files that could not be sent.
+    failed: u64,
     ops: u64,
     stopping: bool,
     closed: u64,
@@ -42,8 +50,8 @@ impl Echo {
     fn reply(actions: &mut Vec<Action>, connection: ConnectionId, segments: Vec<Bytes>) {
         let len: usize = segments.iter().map(Bytes::len).sum();
         let prefix = Bytes::copy_from_slice(&(len as u32).to_be_bytes());
-        let segments = [prefix].into_iter().chain(segments).collect();
-        actions.push(Action::Reply { connection, segments });
+        let pieces = [prefix].into_iter().chain(segments).map(Piece::Memory).collect();
+        actions.push(Action::Reply { connection, pieces });
     }
 
     fn frame(&mut self, now: Now, connection: ConnectionId, frame: Bytes, actions: &mut Vec<Action>) {
@@ -78,9 +86,9 @@ impl Echo {
             }
             // Echo when asked to stop.
             b'H' => self.held.push((connection, frame)),
-            // How many connections are open, how many have closed, and how many requests are held.
+            // How many connections are open, how many have closed, how many requests are held, how many files failed.
             b'Q' => {
-                let numbers = [self.open.len() as u64, self.closed, self.held.len() as u64];
+                let numbers = [self.open.len() as u64, self.closed, self.held.len() as u64, self.failed];
                 let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
                 Self::reply(actions, connection, vec![Bytes::from(bytes)]);
             }
@@ -94,6 +102,21 @@ impl Echo {
                 let write = Step::Write { file: FILE, offset, data: vec![data.freeze()], durable: true };
                 let steps = vec![write, Step::Read { file: FILE, offset, len: BLOCK }];
                 self.writes.insert(OpId(self.ops), (connection, frame));
+                actions.push(Action::Io { op: OpId(self.ops), steps });
+            }
+            // These parts of the segment, with something between them.
+            b'S' => {
+                let mut ranges = Vec::new();
+                let mut steps = Vec::new();
+                for part in frame[HEAD..].chunks_exact(12) {
+                    self.ops += 1;
+                    let file = FileId(1_000 + self.ops);
+                    let position = u64::from_be_bytes(part[..8].try_into().unwrap());
+                    let len = u32::from_be_bytes(part[8..].try_into().unwrap()) as usize;
+                    ranges.push(FileRange { file, position, len });
+                    steps.push(Step::Open { file, path: SEGMENT.into(), mode: OpenMode::READ_BUFFERED });
+                }
+                self.lending.insert(OpId(self.ops), (connection, ranges));
                 actions.push(Action::Io { op: OpId(self.ops), steps });
             }
             b'F' => actions.push(Action::Fatal { message: "asked to".into() }),
@@ -114,6 +137,20 @@ impl Decide for Echo {
                 self.closed += 1;
             }
             Event::Frame { connection, frame } => self.frame(now, connection, frame, actions),
+            Event::ReplyFailed { connection, .. } => {
+                assert!(self.open.contains(&connection), "told before the connection closes");
+                self.failed += 1;
+            }
+            Event::Completed { op, result } if self.lending.contains_key(&op) => {
+                result.expect("the segment is there");
+                let (connection, ranges) = self.lending.remove(&op).unwrap();
+                let len: usize = ranges.iter().map(|range| range.len + BETWEEN.len()).sum();
+                let mut pieces = vec![Piece::Memory(Bytes::copy_from_slice(&(len as u32).to_be_bytes()))];
+                for range in ranges {
+                    pieces.extend([Piece::File(range), Piece::Memory(Bytes::from_static(BETWEEN))]);
+                }
+                actions.push(Action::Reply { connection, pieces });
+            }
             Event::Completed { op, result } => {
                 let (connection, frame) = self.writes.remove(&op).expect("a completion of what was started");
                 let read = result.expect("the disk works");
@@ -154,7 +191,7 @@ pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) handle: StopHandle,
     thread: JoinHandle<Exit>,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Host {
@@ -179,7 +216,12 @@ impl Host {
             .unwrap()
         });
         let (address, handle) = is_ready.recv().unwrap();
-        Self { address, handle, thread, _data: data }
+        Self { address, handle, thread, data }
+    }
+
+    /// The data directory.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.data.path()
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -235,6 +277,11 @@ impl Client {
     pub(crate) fn counts(&mut self) -> [u64; 3] {
         let answer = self.ask(&request(b'Q', HEAD));
         [0, 1, 2].map(|index| u64::from_be_bytes(answer[index * 8..][..8].try_into().unwrap()))
+    }
+
+    /// How many files could not be sent to their end.
+    pub(crate) fn failed(&mut self) -> u64 {
+        u64::from_be_bytes(self.ask(&request(b'Q', HEAD))[24..32].try_into().unwrap())
     }
 
     /// Asks until the shard's counts are as wanted.

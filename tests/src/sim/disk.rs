@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use corelog_shard::io::{DirEntry, Disk, ENOENT, EWOULDBLOCK, FileId, IoError, OpId, OpenMode, Step};
+use corelog_shard::io::{DirEntry, Disk, ENOENT, EWOULDBLOCK, FileId, FileRange, IoError, OpId, OpenMode, Step};
 
 use super::content::File;
 use super::namespace::{Names, Namespace, Node, parent};
@@ -270,6 +270,14 @@ impl FaultDisk {
     pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         let file = &self.files[self.inode(path)?];
         Some(file.read(0, file.len() as usize))
+    }
+
+    /// Sends a part of an open file and closes it, as a reply that names it does; `None` where the file is shorter.
+    pub fn send(&mut self, range: FileRange) -> Option<Vec<u8>> {
+        let opened = self.open.remove(&range.file).unwrap_or_else(|| panic!("{:?} is not open", range.file));
+        assert!(!opened.mode.direct && !opened.mode.write, "{} is not open for that", opened.path);
+        let bytes = self.files[opened.inode].read(range.position, range.len);
+        (bytes.len() == range.len).then_some(bytes)
     }
 
     /// Replaces a file, as an operator or rot would: on the platter at once.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use corelog_replication::metadata::MetadataRecord;
 use corelog_replication::quorum::ProposeError;
 use corelog_shard::config::BrokerConfig;
-use corelog_shard::io::{Action, ConnectionId, Event, LogLevel, Now};
+use corelog_shard::io::{Action, ConnectionId, Event, LogLevel, Now, Piece};
 use corelog_shard::shard::{Shard, StartError};
 use corelog_shard::start::{StartOptions, StartReport, start};
 use corelog_wire::api_key::ApiKey;
@@ -128,8 +128,12 @@ impl Node {
         let mut answered = BTreeSet::new();
         for action in actions {
             match action {
-                Action::Reply { connection, segments } => {
-                    let frame = segments.concat();
+                Action::Reply { connection, pieces } => {
+                    let bytes = |piece| match piece {
+                        Piece::Memory(bytes) => bytes.to_vec(),
+                        Piece::File(range) => self.disk.send(range).expect("the file is as long as was written to it"),
+                    };
+                    let frame = pieces.into_iter().map(bytes).collect::<Vec<_>>().concat();
                     let length = i32::from_be_bytes(*frame.first_chunk().expect("a frame begins with its length"));
                     assert_eq!(length as usize, frame.len() - 4, "one whole frame per reply");
                     answered.insert(connection);

@@ -79,6 +79,22 @@ fn the_builder_writes_the_known_batch() {
 }
 
 #[test]
+fn a_span_needs_the_header_and_nothing_else() {
+    let span = BatchSpan { base_offset: 42, last_offset: 43, leader_epoch: 7, size: KNOWN.len() };
+    assert_eq!(BatchSpan::read(KNOWN), Ok(span));
+    assert_eq!(BatchSpan::read(&KNOWN[..HEADER_LEN]), Ok(span));
+    for len in 0..HEADER_LEN {
+        assert_eq!(BatchSpan::read(&KNOWN[..len]), Err(MalformedBatch::Incomplete(HEADER_LEN)));
+    }
+    let mut header = KNOWN[..HEADER_LEN].to_vec();
+    header[MAGIC_AT] = 1;
+    assert_eq!(BatchSpan::read(&header), Err(MalformedBatch::Magic(1)));
+    header[MAGIC_AT] = 2;
+    header[LENGTH_AT..LEADER_EPOCH_AT].copy_from_slice(&48_i32.to_be_bytes());
+    assert_eq!(BatchSpan::read(&header), Err(MalformedBatch::Length(48)));
+}
+
+#[test]
 fn malformed_starts_are_told_apart() {
     for len in 0..KNOWN.len() {
         let needed = if len < LENGTH_OVERHEAD { MAGIC_AT + 1 } else { KNOWN.len() };

@@ -14,7 +14,6 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
 use corelog_replication::ids::PartitionIndex;
 use corelog_replication::metadata::{BrokerImage, MetadataImage, TopicImage};
 use corelog_wire::api::fetch::{
@@ -30,7 +29,8 @@ use super::list_offsets::check_leader_epoch;
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us};
 use crate::fetch_session::{FetchContext, FetchPartition, NO_SESSION, News, SessionRequest, TopicKey};
 use crate::front::{Context, Shared};
-use crate::log::{Logs, PartitionId, Read, ReadId};
+use crate::io::FileRange;
+use crate::log::{Fetched, Logs, PartitionId, Read, ReadId, SegmentRange};
 
 /// The first version that names topics by id.
 const FIRST_WITH_IDS: i16 = 13;
@@ -42,6 +42,8 @@ const FIRST_WITH_ERROR: i16 = 7;
 const READ_COMMITTED: i8 = 1;
 /// No offset.
 const NONE: i64 = -1;
+/// No records.
+const NOTHING: Fetched = Fetched::Memory(Vec::new());
 
 /// A fetch on its way through its stages.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ struct Found {
     diverging: Option<(i32, i64)>,
     /// Who leads the partition, where the client has it wrong.
     leader: Option<(i32, i32)>,
-    records: Vec<Bytes>,
+    records: Fetched,
 }
 
 impl Found {
@@ -99,7 +101,15 @@ impl Found {
             log_start_offset: NONE,
             diverging: None,
             leader: None,
-            records: vec![],
+            records: NOTHING,
+        }
+    }
+
+    /// What of it is sent from a file.
+    fn in_place(&self) -> Option<SegmentRange> {
+        match self.records {
+            Fetched::InPlace(found) => Some(found),
+            Fetched::Memory(_) => None,
         }
     }
 
@@ -117,7 +127,7 @@ impl Found {
             error: self.error,
             high_watermark: self.high_watermark,
             log_start_offset: self.log_start_offset,
-            has_records: !self.records.is_empty(),
+            has_records: self.records != NOTHING,
             diverges: self.diverging.is_some(),
         }
     }
@@ -234,7 +244,7 @@ fn find(cx: &Context<'_>, wanted: &FetchPartition) -> Found {
         log_start_offset: log_start,
         diverging,
         leader: None,
-        records: vec![],
+        records: NOTHING,
     }
 }
 
@@ -340,8 +350,14 @@ impl Pending {
         }
     }
 
-    /// Reads what is in memory and asks the disk for the rest: reads, with the entry and the most bytes of each.
-    pub(crate) fn read(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> Vec<(ReadId, usize, usize)> {
+    /// Reads what is in memory and asks the disk for the rest: reads, with the entry and the most bytes of each. So many
+    /// of them may leave their batches in place.
+    pub(crate) fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes_max: usize,
+        mut in_place_max: usize,
+    ) -> Vec<(ReadId, usize, usize)> {
         if self.stage != (Stage::Due { is_fresh: true }) {
             self.find_all(cx);
         }
@@ -354,11 +370,12 @@ impl Pending {
             if wanted.fetch_offset >= found.high_watermark || limit == 0 && !whole_first {
                 continue;
             }
-            match cx.logs.read(id, wanted.fetch_offset, limit, whole_first, cx.actions) {
+            let in_place = in_place_max > 0;
+            match cx.logs.read(id, wanted.fetch_offset, limit, whole_first, in_place, cx.actions) {
                 Read::Records { segments, bytes } => {
                     left = left.saturating_sub(bytes);
                     whole_first = whole_first && bytes == 0;
-                    found.records = segments;
+                    found.records = Fetched::Memory(segments);
                 }
                 Read::Pending(read) => {
                     let available = cx.logs.available_bytes(id, wanted.fetch_offset);
@@ -366,6 +383,7 @@ impl Pending {
                     reads.push((read, index, expected));
                     left = left.saturating_sub(expected);
                     whole_first = false;
+                    in_place_max = in_place_max.saturating_sub(1);
                 }
                 Read::OutOfRange => found.fail(ErrorCode::OFFSET_OUT_OF_RANGE),
                 Read::Failed(error) => found.fail(error),
@@ -376,7 +394,7 @@ impl Pending {
     }
 
     /// A read came to an end. Returns whether it was the last one.
-    pub(crate) fn read_ended(&mut self, index: usize, bytes: usize, result: &Result<Vec<Bytes>, ErrorCode>) -> bool {
+    pub(crate) fn read_ended(&mut self, index: usize, bytes: usize, result: &Result<Fetched, ErrorCode>) -> bool {
         let Stage::Reading { outstanding, held_bytes } = &mut self.stage else {
             panic!("only a fetch that reads has reads")
         };
@@ -384,10 +402,15 @@ impl Pending {
         *held_bytes += bytes;
         let is_last = *outstanding == 0;
         match result {
-            Ok(segments) => self.found[index].records = segments.clone(),
+            Ok(fetched) => self.found[index].records = fetched.clone(),
             Err(error) => self.found[index].fail(*error),
         }
         is_last
+    }
+
+    /// What was read and is in files that are open for it. They belong to the answer if that names them.
+    pub(crate) fn in_place(&self) -> Vec<SegmentRange> {
+        self.found.iter().filter_map(Found::in_place).collect()
     }
 
     /// Answers with what was read.
@@ -418,12 +441,18 @@ impl Pending {
             first += run.len();
         }
         let endpoints = self.endpoints(cx);
-        self.to.answer(&FetchResponse {
+        let response = FetchResponse {
             session_id,
             responses: (&responses).into(),
             node_endpoints: (&endpoints).into(),
             ..FetchResponse::default()
-        })
+        };
+        let ranges: Vec<FileRange> =
+            sent().filter_map(|(_, found)| found.in_place()).map(|found| found.range).collect();
+        match ranges.is_empty() {
+            true => self.to.answer(&response),
+            false => self.to.answer_from_files(&response, &ranges),
+        }
     }
 
     fn partition_data<'s>(&'s self, wanted: &FetchPartition, found: &'s Found) -> PartitionData<'s> {
@@ -447,7 +476,10 @@ impl Pending {
             diverging_epoch,
             current_leader,
             aborted_transactions: self.is_read_committed.then_some(Array::EMPTY),
-            records: Some(Records::Segments(&found.records)),
+            records: Some(match &found.records {
+                Fetched::Memory(segments) => Records::Segments(segments),
+                Fetched::InPlace(found) => Records::Elsewhere(found.range.len),
+            }),
             ..PartitionData::default()
         }
     }

@@ -67,6 +67,15 @@ pub struct JournalConfig {
     pub metadata_files_max: usize,
 }
 
+/// How older data is read that is no longer in memory (`corelog.segment.reads`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentReads {
+    /// Past the page cache, each batch verified before it is sent.
+    Direct,
+    /// Sealed segments from the page cache to the socket, unseen.
+    Splice,
+}
+
 /// The fewest files with which a ring can go round: one being written, one being written back, one to go on in.
 const RING_FILES_MIN: u64 = 3;
 /// Journal files are named with four decimal digits.
@@ -105,6 +114,8 @@ pub struct BrokerConfig {
     pub listen_backlog: i32,
     /// `fetch.max.bytes`: the most bytes in one fetch answer, whatever the client allows.
     pub fetch_bytes_max: usize,
+    /// `corelog.segment.reads`: how data is read that is no longer in memory.
+    pub segment_reads: SegmentReads,
     /// `max.incremental.fetch.session.cache.slots`.
     pub fetch_sessions_max: usize,
     /// `log.retention.check.interval.ms`.
@@ -153,6 +164,7 @@ impl Default for BrokerConfig {
             connections_idle_ms_max: None,
             listen_backlog: 0,
             fetch_bytes_max: 0,
+            segment_reads: SegmentReads::Direct,
             fetch_sessions_max: 0,
             retention_check_interval_ms: 0,
             producer_id_expiration_ms: 0,

@@ -41,6 +41,15 @@ fn every_name_stands_once_and_every_default_passes_its_own_check() {
 }
 
 #[test]
+fn segments_are_read_directly_unless_asked_otherwise() {
+    let reads = |value: &str| configured(&[("corelog.segment.reads", value)]).unwrap().segment_reads;
+    assert_eq!(configured(&[]).unwrap().segment_reads, SegmentReads::Direct);
+    assert_eq!((reads("direct"), reads(" splice ")), (SegmentReads::Direct, SegmentReads::Splice));
+    let refused = refusal(&[("corelog.segment.reads", "mmap")]);
+    assert_eq!(refused, "corelog.segment.reads: \"mmap\" is not one of direct, splice");
+}
+
+#[test]
 fn a_broker_key_that_gives_a_topics_default_has_that_very_default() {
     let mut found = BTreeSet::new();
     for topic in TOPIC_KEYS {

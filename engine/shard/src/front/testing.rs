@@ -22,7 +22,8 @@ use corelog_wire::record_batch::{BatchBuilder, NewRecord};
 use super::Front;
 use crate::config::BrokerConfig;
 use crate::io::{
-    Action, ConnectionId, DirEntry, Disk, EIO, ENOENT, Event, FileId, IoError, LogLevel, Now, OpId, OpenMode, Step,
+    Action, ConnectionId, DirEntry, Disk, EIO, ENOENT, Event, FileId, FileRange, IoError, LogLevel, Now, OpId,
+    OpenMode, Piece, Step,
 };
 use crate::log::{Logs, PartitionId};
 use crate::metadata::Metadata;
@@ -48,6 +49,10 @@ pub(crate) struct Host {
     asked: VecDeque<(OpId, Vec<Step>)>,
     correlation_id: i32,
     stopped: bool,
+    /// Clients that do not read: what they were sent never leaves.
+    pub(crate) slow: BTreeSet<ConnectionId>,
+    /// Bytes that were sent from files.
+    pub(crate) from_files: usize,
 }
 
 impl Host {
@@ -93,6 +98,8 @@ impl Host {
             asked: VecDeque::new(),
             correlation_id: 0,
             stopped: false,
+            slow: BTreeSet::new(),
+            from_files: 0,
         };
         host.turn();
         host
@@ -148,12 +155,18 @@ impl Host {
     }
 
     pub(crate) fn act(&mut self, actions: Vec<Action>) {
-        let mut answered = BTreeSet::new();
+        let (mut answered, mut broken) = (BTreeSet::new(), vec![]);
         for action in actions {
             match action {
-                Action::Reply { connection, segments } => {
+                Action::Reply { connection, pieces } => {
                     assert!(!self.closed.contains(&connection), "nothing is sent after the close");
-                    let frame = segments.concat();
+                    let frame = match self.send_pieces(pieces) {
+                        Ok(frame) => frame,
+                        Err(file) => {
+                            broken.push((connection, file));
+                            continue;
+                        }
+                    };
                     let length = i32::from_be_bytes(*frame.first_chunk().unwrap());
                     assert_eq!(length as usize, frame.len() - 4, "one whole frame per reply");
                     answered.insert(connection);
@@ -168,12 +181,60 @@ impl Host {
                 Action::Fatal { message } => panic!("{message}"),
             }
         }
-        // Every answer leaves at once.
-        for connection in answered {
+        for (connection, file) in broken {
             let mut more = Vec::new();
-            self.shard.handle(self.now, Event::Drained { connection }, &mut more);
+            self.shard.handle(self.now, Event::ReplyFailed { connection, file }, &mut more);
+            self.shard.handle(self.now, Event::ConnectionClosed { connection }, &mut more);
+            self.closed.insert(connection);
             self.act(more);
         }
+        // Every answer leaves at once.
+        for connection in answered {
+            if !self.slow.contains(&connection) {
+                self.drain(connection);
+            }
+        }
+    }
+
+    /// Everything that was sent on a connection has left.
+    pub(crate) fn drain(&mut self, connection: ConnectionId) {
+        let mut more = Vec::new();
+        self.shard.handle(self.now, Event::Drained { connection }, &mut more);
+        self.act(more);
+    }
+
+    /// The bytes of a reply, or the file that was too short for it.
+    fn send_pieces(&mut self, pieces: Vec<Piece>) -> Result<Vec<u8>, FileId> {
+        let mut frame = vec![];
+        let mut failed = None;
+        for piece in pieces {
+            match piece {
+                Piece::Memory(bytes) => frame.extend_from_slice(&bytes),
+                Piece::File(range) => match self.disk.send(range) {
+                    Some(bytes) => {
+                        self.from_files += bytes.len();
+                        frame.extend_from_slice(&bytes);
+                    }
+                    None => failed = failed.or(Some(range.file)),
+                },
+            }
+        }
+        failed.map_or(Ok(frame), Err)
+    }
+
+    /// How many files of the data directory are open, but for those of the journals.
+    pub(crate) fn open_segments(&self) -> usize {
+        self.disk.open.values().filter(|path| path.starts_with("topics/")).count()
+    }
+
+    /// The content of a file, to be looked at or damaged.
+    pub(crate) fn file(&mut self, path: &str) -> &mut Vec<u8> {
+        self.disk.files.get_mut(path).unwrap_or_else(|| panic!("no file {path}"))
+    }
+
+    /// The names of all files.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.disk.files.keys().map(String::as_str)
     }
 
     /// Everything that the shard asked the disk for is done, and what follows from it.
@@ -343,6 +404,14 @@ impl MemoryDisk {
     fn file(&mut self, file: FileId) -> &mut Vec<u8> {
         let path = self.open.get(&file).expect("the file is open");
         self.files.get_mut(path).expect("open files exist")
+    }
+
+    /// Sends a part of an open file and closes it; `None` where the file is shorter.
+    fn send(&mut self, range: FileRange) -> Option<Vec<u8>> {
+        let FileRange { file, position, len } = range;
+        let content = self.file(file).get(position as usize..position as usize + len).map(<[u8]>::to_vec);
+        self.open.remove(&file);
+        content
     }
 
     fn rename(&mut self, from: &str, to: &str) {

@@ -13,6 +13,8 @@ use super::testing::{CLUSTER_ID, Host, NODE_ID, SMALL_SEGMENTS, batch, decode, f
 use crate::io::{ConnectionId, Event, LogLevel};
 use crate::limits;
 
+mod lending;
+
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
 

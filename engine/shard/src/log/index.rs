@@ -76,6 +76,12 @@ impl SegmentIndex {
         after.checked_sub(1).map(|i| self.offsets[i].position)
     }
 
+    /// The last position at or below `limit` where a batch begins that is in the index.
+    pub fn last_position_until(&self, limit: u64) -> Option<u32> {
+        let after = self.offsets.partition_point(|e| u64::from(e.position) <= limit);
+        after.checked_sub(1).map(|i| self.offsets[i].position)
+    }
+
     /// The relative offset from which a scan finds the first record at or after `timestamp_ms`, or `None` when only
     /// older entries could say (none: the beginning).
     pub fn offset_before_time(&self, timestamp_ms: i64) -> Option<u32> {

@@ -13,9 +13,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Opens for reading through the page cache, and only what exists.
-pub(super) const READ_BUFFERED: OpenMode = OpenMode { direct: false, create: false, write: false, lock: false };
-
 /// How many of the offset and time entries in memory describe what a plan makes durable.
 pub(super) fn entries_below(segment: &Segment, plan: &WriteBackPlan) -> (usize, usize) {
     let (offsets, times) = (segment.index.offsets_from(0), segment.index.times_from(0));
@@ -42,7 +39,11 @@ pub(super) fn reads(folder: &str, s: &Segment, ids: &mut Ids) -> Vec<Step> {
     {
         let file = ids.file();
         let len = (entries.max(1) * entry_bytes).min(FILE_BYTES_MAX);
-        steps.push(Step::Open { file, path: segment::file(folder, s.base_offset, extension), mode: READ_BUFFERED });
+        steps.push(Step::Open {
+            file,
+            path: segment::file(folder, s.base_offset, extension),
+            mode: OpenMode::READ_BUFFERED,
+        });
         steps.push(Step::Read { file, offset: 0, len });
         steps.push(Step::Close { file });
     }

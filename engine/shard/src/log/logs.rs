@@ -14,7 +14,7 @@ use super::write_back::WriteBack;
 use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, Reached, ReadId};
 use crate::config::TopicConfig;
 use crate::ids::Ids;
-use crate::io::{Action, IoError, LogLevel, Now, OpId};
+use crate::io::{Action, FileId, IoError, LogLevel, Now, OpId};
 use crate::journal::{EntryKind, Journal, NewEntry};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -359,13 +359,14 @@ impl Logs {
     }
 
     /// Reads whole visible batches from the one that holds `from`, at most `max_bytes`; with `whole_first` the first one
-    /// whatever its size.
+    /// whatever its size. With `in_place` those of a sealed segment may be left where they are.
     pub fn read(
         &mut self,
         id: PartitionId,
         from: i64,
         max_bytes: usize,
         whole_first: bool,
+        in_place: bool,
         actions: &mut Vec<Action>,
     ) -> Read {
         let partition = self.partition(id);
@@ -379,7 +380,19 @@ impl Logs {
             return Read::Records { segments, bytes };
         }
         let partition = self.partitions[id.0 as usize].as_deref().expect("found above");
-        self.reads.fetch(partition, from, max_bytes, whole_first, self.block, &mut self.ids, actions)
+        self.reads.fetch(partition, from, max_bytes, whole_first, in_place, self.block, &mut self.ids, actions)
+    }
+
+    /// A file that came with [`super::Fetched::InPlace`] will not be sent.
+    pub fn close_file(&mut self, file: FileId, actions: &mut Vec<Action>) {
+        self.reads.close_file(file, &mut self.ids, actions);
+    }
+
+    /// The batches of a segment could not be sent from their place: the next reads verify them and say what is wrong.
+    pub fn distrust_segment(&mut self, id: PartitionId, segment: i64) {
+        if self.exists(id) {
+            self.reads.distrust(id, segment);
+        }
     }
 
     /// Finds a record by its timestamp, below the high watermark.
@@ -420,7 +433,7 @@ impl Logs {
         self.tail_memory -= partition.tail.memory();
         self.dirty_bytes -= partition.dirty_bytes();
         self.progress.gone.push(id);
-        self.reads.forget_partition(id, &mut self.progress);
+        self.reads.forget_partition(id, &mut self.ids, &mut self.progress, actions);
         partition.tail.drop_before(i64::MAX);
         self.write_back.remove_folder(&partition, &mut self.ids, actions);
     }
@@ -592,7 +605,7 @@ impl Logs {
             self.write_back.remove_segments(partition, &gone, &mut self.ids, actions);
         }
         for segment in &gone {
-            self.reads.forget_segment(id, segment.base_offset);
+            self.reads.segment_removed(id, segment.base_offset);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The log of every partition of a shard: appending, reading, writing back, recycling, retention.
 
 pub mod checkpoint;
+mod in_place;
 pub mod index;
 mod index_files;
 mod index_repair;
@@ -12,11 +13,13 @@ pub mod producer_state;
 pub mod reads;
 pub mod segment;
 pub mod tail;
+mod timestamps;
 pub mod write_back;
 
 pub use crate::config::Durability;
 pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget};
 
+use crate::io::FileRange;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_wire::error_code::ErrorCode;
@@ -110,6 +113,26 @@ impl Flushed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
 
+/// What a read brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// Whole batches.
+    Memory(Vec<Bytes>),
+    /// Where they stand. The open file belongs to whoever takes this: to a reply, or to [`Logs::close_file`].
+    InPlace(SegmentRange),
+}
+
+/// Whole batches of a sealed segment that were left where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentRange {
+    /// The bytes.
+    pub range: FileRange,
+    /// Whose they are.
+    pub partition: PartitionId,
+    /// The base offset of their segment.
+    pub segment: i64,
+}
+
 /// A record found by its timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundOffset {
@@ -128,8 +151,8 @@ pub struct Progress {
     pub acks: bool,
     /// Partitions whose high watermark moved; one may be named twice.
     pub advanced: Vec<PartitionId>,
-    /// Reads that ended, with their batches.
-    pub reads: Vec<(ReadId, Result<Vec<Bytes>, ErrorCode>)>,
+    /// Reads that ended, with what they brought.
+    pub reads: Vec<(ReadId, Result<Fetched, ErrorCode>)>,
     /// Lookups that ended.
     pub lookups: Vec<(ReadId, Result<Option<FoundOffset>, ErrorCode>)>,
     /// Partitions that were removed.

@@ -4,20 +4,25 @@
 //! position that the index names, and the batches wanted. Every batch is verified (CRC, offset, leader epoch) before it
 //! is handed out, so what rotted on disk is an error and never data.
 //!
+//! A fetch that is to leave the batches of a sealed segment in place looks at headers only; see `in_place`. It ends with
+//! an open file and a range of it, or goes on as any other.
+//!
 //! Invariants: memory of reads in flight stays within the limit (further jobs wait in line); a read never goes past the
 //! flushed offset, since what is behind it is in memory; an index is only believed after the batch at its position
-//! fits, otherwise the segment is searched from its beginning.
+//! fits, otherwise the segment is searched from its beginning; a file that a job has opened is closed by its chain, by
+//! whatever ends the job, or belongs to who gets the range.
 
+use super::in_place::{self, Look};
 use super::index::SegmentIndex;
 use super::index_files;
 use super::index_repair::is_damaged;
 use super::logs::{Lookup, Read, TimestampTarget};
 use super::partition::Partition;
 use super::segment;
-use super::tail::Batch;
-use super::{FoundOffset, PartitionId, Progress, ReadId};
+use super::timestamps::{DECOMPRESSED_BYTES_MAX, find_in_tail, largest_timestamp};
+use super::{Fetched, FoundOffset, PartitionId, Progress, ReadId, SegmentRange};
 use crate::ids::Ids;
-use crate::io::{Action, ENOENT, FileId, IoError, LogLevel, OpId, OpenMode, Step};
+use crate::io::{Action, ENOENT, FileId, FileRange, IoError, LogLevel, OpId, OpenMode, Step};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -35,8 +40,6 @@ const READ_BYTES_MIN: u64 = 64 << 10;
 const CURSORS_MAX: usize = 4_096;
 /// Memory for the indexes of sealed segments, in bytes.
 const INDEX_CACHE_BYTES: usize = 32 << 20;
-/// How far a batch is unfolded in search of a timestamp.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
@@ -47,7 +50,17 @@ enum Purpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Index,
-    Data { position: u64, len: u64, trusted: bool },
+    /// A look at headers, without the batches behind them.
+    Headers {
+        position: u64,
+        len: u64,
+        looks: u32,
+    },
+    Data {
+        position: u64,
+        len: u64,
+        trusted: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -59,7 +72,20 @@ struct Job {
     stage: Stage,
     expected: Option<i64>,
     reserved: usize,
+    /// What the chain in flight opens.
     opened: Vec<FileId>,
+    /// The batches are to be left where they are.
+    in_place: bool,
+    /// The segment, open for that.
+    file: Option<FileId>,
+}
+
+/// An operation in flight for which nobody waits any more.
+#[derive(Debug)]
+struct Abandoned {
+    reserved: usize,
+    opened: Vec<FileId>,
+    file: Option<FileId>,
 }
 
 /// Where a search goes on, or what it found.
@@ -79,7 +105,7 @@ pub struct Reads {
     reserved_bytes: usize,
     next_id: u64,
     jobs: BTreeMap<OpId, Job>,
-    abandoned: BTreeMap<OpId, (usize, Vec<FileId>)>,
+    abandoned: BTreeMap<OpId, Abandoned>,
     waiting: VecDeque<Job>,
     closing: Vec<OpId>,
     cursors: BTreeMap<(PartitionId, i64), (i64, u64)>,
@@ -91,6 +117,8 @@ pub struct Reads {
     outdated: BTreeSet<OpId>,
     /// Segments whose index files were found lost or damaged.
     suspects: Vec<(PartitionId, i64)>,
+    /// Segments that could not be sent from their place: they are verified from then on.
+    distrusted: BTreeSet<(PartitionId, i64)>,
 }
 
 impl Reads {
@@ -111,6 +139,7 @@ impl Reads {
             index_bytes: 0,
             outdated: BTreeSet::new(),
             suspects: Vec::new(),
+            distrusted: BTreeSet::new(),
         }
     }
 
@@ -122,7 +151,7 @@ impl Reads {
         self.jobs.get(&op).map(|job| job.partition)
     }
 
-    /// Starts a fetch from the segment files.
+    /// Starts a fetch from the segment files. With `in_place` the batches of a sealed segment are left in it.
     #[expect(clippy::too_many_arguments, reason = "the request and the three sinks of every effect")]
     pub(super) fn fetch(
         &mut self,
@@ -130,6 +159,7 @@ impl Reads {
         from: i64,
         max_bytes: usize,
         whole_first: bool,
+        in_place: bool,
         block: usize,
         ids: &mut Ids,
         actions: &mut Vec<Action>,
@@ -140,14 +170,20 @@ impl Reads {
         let segment =
             if from >= segment.next_offset { partition.segments.get(at + 1).unwrap_or(segment) } else { segment };
         let purpose = Purpose::Fetch { from, max_bytes, whole_first };
-        let stage = match self.take_cursor(partition.id, from) {
-            Some((base, position)) if base == segment.base_offset => {
-                let len = wanted_len(&purpose, block);
-                Stage::Data { position, len, trusted: true }
+        let base_offset = segment.base_offset;
+        let in_place = in_place
+            && in_place::is_possible(partition, base_offset)
+            && !self.distrusted.contains(&(partition.id, base_offset));
+        let mut job = self.new_job(partition, purpose, base_offset, in_place);
+        match self.take_cursor(partition.id, from) {
+            Some((base, position)) if base == base_offset && !in_place => {
+                job.stage = Stage::Data { position, len: wanted_len(&purpose, block), trusted: true };
             }
-            _ => self.first_stage(partition, segment.base_offset, &purpose, block),
-        };
-        Read::Pending(self.begin(partition, purpose, segment.base_offset, stage, block, ids, actions))
+            _ => self.set_first_stage(partition, &mut job, block),
+        }
+        let id = job.id;
+        self.submit(partition, job, block, ids, actions);
+        Read::Pending(id)
     }
 
     /// Finds a record by timestamp, in memory if it is there.
@@ -175,15 +211,42 @@ impl Reads {
             };
         }
         let purpose = Purpose::Time { at_ms };
-        let stage = self.first_stage(partition, segment.base_offset, &purpose, block);
-        Lookup::Pending(self.begin(partition, purpose, segment.base_offset, stage, block, ids, actions))
+        let mut job = self.new_job(partition, purpose, segment.base_offset, false);
+        self.set_first_stage(partition, &mut job, block);
+        let id = job.id;
+        self.submit(partition, job, block, ids, actions);
+        Lookup::Pending(id)
     }
 
-    fn first_stage(&mut self, p: &Partition, base_offset: i64, purpose: &Purpose, block: usize) -> Stage {
-        match self.indexed_position(p, base_offset, purpose) {
-            Some(position) => Stage::Data { position, len: wanted_len(purpose, block), trusted: position == 0 },
-            None => Stage::Index,
+    fn new_job(&mut self, partition: &Partition, purpose: Purpose, segment: i64, in_place: bool) -> Job {
+        self.next_id += 1;
+        Job {
+            id: ReadId(self.next_id),
+            partition: partition.id,
+            purpose,
+            segment,
+            stage: Stage::Index,
+            expected: None,
+            reserved: 0,
+            opened: Vec::new(),
+            in_place,
+            file: None,
         }
+    }
+
+    fn set_first_stage(&self, p: &Partition, job: &mut Job, block: usize) {
+        let Some(position) = self.indexed_position(p, job.segment, &job.purpose) else {
+            job.stage = Stage::Index;
+            return;
+        };
+        // A sealed segment has its index in its files alone.
+        let index = self.indexes.get(&(p.id, job.segment));
+        job.in_place = job.in_place && index.is_some_and(|index| !in_place::is_index_lost(p, job.segment, index));
+        job.stage = if job.in_place {
+            Stage::Headers { position, len: in_place::FIRST_LOOK_BYTES, looks: 1 }
+        } else {
+            Stage::Data { position, len: wanted_len(&job.purpose, block), trusted: position == 0 }
+        };
     }
 
     /// Where a search begins: as the entries in memory say that are not in the index files yet, or else those of the
@@ -206,49 +269,36 @@ impl Reads {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the request and the three sinks of every effect")]
-    fn begin(
-        &mut self,
-        partition: &Partition,
-        purpose: Purpose,
-        segment: i64,
-        stage: Stage,
-        block: usize,
-        ids: &mut Ids,
-        actions: &mut Vec<Action>,
-    ) -> ReadId {
-        self.next_id += 1;
-        let id = ReadId(self.next_id);
-        let job = Job {
-            id,
-            partition: partition.id,
-            purpose,
-            segment,
-            stage,
-            expected: None,
-            reserved: 0,
-            opened: Vec::new(),
-        };
-        self.submit(partition, job, block, ids, actions);
-        id
-    }
-
     fn submit(&mut self, p: &Partition, mut job: Job, block: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
         let folder = segment::folder(&p.topic, p.index);
         let segment = &p.segments[p.segment_of(job.segment)];
+        let mut kept = job.file;
         let steps = match job.stage {
             Stage::Index => index_files::reads(&folder, segment, ids),
+            Stage::Headers { position, len, .. } => {
+                let mut steps = Vec::with_capacity(2);
+                let file = kept.unwrap_or_else(|| ids.file());
+                if kept.is_none() {
+                    let path = segment::file(&folder, job.segment, "log");
+                    steps.push(Step::Open { file, path, mode: OpenMode::READ_BUFFERED });
+                    kept = Some(file);
+                }
+                let len = len.min(segment.len.saturating_sub(position)) as usize;
+                steps.push(Step::Read { file, offset: position, len });
+                steps
+            }
             Stage::Data { position, len, .. } => {
                 let file = ids.file();
                 let block = block as u64;
                 let offset = position - position % block;
                 let end = (position + len).min(on_disk_len(p, job.segment)).next_multiple_of(block);
                 let path = segment::file(&folder, job.segment, "log");
-                vec![
-                    Step::Open { file, path, mode: OpenMode::READ },
-                    Step::Read { file, offset, len: (end - offset) as usize },
-                    Step::Close { file },
-                ]
+                let mut steps = Vec::with_capacity(4);
+                steps.extend(kept.take().map(|file| Step::Close { file }));
+                steps.push(Step::Open { file, path, mode: OpenMode::READ });
+                steps.push(Step::Read { file, offset, len: (end - offset) as usize });
+                steps.push(Step::Close { file });
+                steps
             }
         };
         job.reserved = steps.iter().map(|s| if let Step::Read { len, .. } = s { *len } else { 0 }).sum();
@@ -256,6 +306,7 @@ impl Reads {
             return self.waiting.push_back(job);
         }
         self.reserved_bytes += job.reserved;
+        job.file = kept;
         job.opened =
             steps.iter().filter_map(|s| if let Step::Open { file, .. } = s { Some(*file) } else { None }).collect();
         let op = ids.op();
@@ -289,12 +340,13 @@ impl Reads {
     fn segment_gone(
         &mut self,
         p: &Partition,
-        job: Job,
+        mut job: Job,
         block: usize,
         ids: &mut Ids,
         progress: &mut Progress,
         actions: &mut Vec<Action>,
     ) {
+        self.close(job.file.take().into_iter().collect(), ids, actions);
         match job.purpose {
             Purpose::Fetch { .. } => finish(&job, Err(ErrorCode::OFFSET_OUT_OF_RANGE), progress),
             Purpose::Time { .. } => self.next_segment(p, job, block, ids, progress, actions),
@@ -303,11 +355,13 @@ impl Reads {
 
     /// An operation has ended for which nobody waits any more.
     pub(super) fn abandoned(&mut self, op: OpId, failed: bool, ids: &mut Ids, actions: &mut Vec<Action>) {
-        if let Some((reserved, opened)) = self.abandoned.remove(&op) {
-            self.reserved_bytes -= reserved;
+        if let Some(abandoned) = self.abandoned.remove(&op) {
+            self.reserved_bytes -= abandoned.reserved;
+            let mut open: Vec<FileId> = abandoned.file.into_iter().collect();
             if failed {
-                self.close(opened, ids, actions);
+                open.extend(abandoned.opened);
             }
+            self.close(open, ids, actions);
         }
         self.closing.retain(|closing| *closing != op);
     }
@@ -343,6 +397,7 @@ impl Reads {
                     self.suspects.push((partition.id, job.segment));
                     Vec::new()
                 } else {
+                    self.close(job.file.take().into_iter().collect(), ids, actions);
                     actions.push(Action::Log { level: LogLevel::Error, message: could_not_read(&error) });
                     return finish(&job, Err(ErrorCode::KAFKA_STORAGE_ERROR), progress);
                 }
@@ -353,10 +408,13 @@ impl Reads {
             if !self.outdated.remove(&op) {
                 self.remember_index(partition, job.segment, &files);
             }
-            job.stage = self.first_stage(partition, job.segment, &job.purpose, block);
+            self.set_first_stage(partition, &mut job, block);
             return self.submit(partition, job, block, ids, actions);
         }
         let data = files.into_iter().next().unwrap_or_default();
+        if let Stage::Headers { position, looks, .. } = job.stage {
+            return self.looked(partition, job, position, looks, &data, block, ids, progress, actions);
+        }
         match advance(partition, &job, &data, block) {
             Next::At { position, len, expected } => {
                 job.stage = Stage::Data { position, len, trusted: true };
@@ -384,6 +442,50 @@ impl Reads {
         }
     }
 
+    /// A look at the headers of a segment has ended.
+    #[expect(clippy::too_many_arguments, reason = "the completion and the four sinks of every effect")]
+    fn looked(
+        &mut self,
+        p: &Partition,
+        mut job: Job,
+        position: u64,
+        looks: u32,
+        data: &[u8],
+        block: usize,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
+        let Purpose::Fetch { from, max_bytes, whole_first } = job.purpose else {
+            unreachable!("only what is fetched is left in place")
+        };
+        match in_place::look(p, job.segment, from, position, job.expected, data) {
+            Look::Found { size, .. } if size > max_bytes && !whole_first => {
+                self.close(job.file.take().into_iter().collect(), ids, actions);
+                finish(&job, Ok(Found::Batches(Vec::new())), progress);
+            }
+            Look::Found { position, size } => {
+                let index = self.indexes.get(&(p.id, job.segment));
+                let len = in_place::len_to_send(p, job.segment, index, position, size, max_bytes);
+                let file = job.file.take().expect("its headers were read");
+                let range = FileRange { file, position, len };
+                let found = SegmentRange { range, partition: p.id, segment: job.segment };
+                progress.reads.push((job.id, Ok(Fetched::InPlace(found))));
+            }
+            Look::GoOn { position, expected } if looks < in_place::LOOKS_MAX => {
+                job.stage = Stage::Headers { position, len: in_place::NEXT_LOOK_BYTES, looks: looks + 1 };
+                job.expected = Some(expected);
+                self.submit(p, job, block, ids, actions);
+            }
+            Look::GoOn { .. } | Look::Odd => {
+                job.in_place = false;
+                job.expected = None;
+                self.set_first_stage(p, &mut job, block);
+                self.submit(p, job, block, ids, actions);
+            }
+        }
+    }
+
     /// A search came to the end of what its segment holds on disk.
     fn next_segment(
         &mut self,
@@ -404,7 +506,7 @@ impl Reads {
         if let Some(next) = next.filter(|s| s.base_offset <= p.flushed.segment) {
             job.segment = next.base_offset;
             job.expected = None;
-            job.stage = self.first_stage(p, job.segment, &job.purpose, block);
+            self.set_first_stage(p, &mut job, block);
             return self.submit(p, job, block, ids, actions);
         }
         let found = find_in_tail(p, at_ms).map(Found::Offset).map_err(|_| ErrorCode::CORRUPT_MESSAGE);
@@ -475,26 +577,51 @@ impl Reads {
         }
     }
 
+    /// The batches of a segment could not be sent from their place: from now on they are verified before they are sent.
+    pub(super) fn distrust(&mut self, partition: PartitionId, segment: i64) {
+        self.distrusted.insert((partition, segment));
+    }
+
+    /// A file that was opened for somebody is not needed.
+    pub(super) fn close_file(&mut self, file: FileId, ids: &mut Ids, actions: &mut Vec<Action>) {
+        self.close(vec![file], ids, actions);
+    }
+
+    /// A segment is removed.
+    pub(super) fn segment_removed(&mut self, partition: PartitionId, segment: i64) {
+        self.forget_segment(partition, segment);
+        self.distrusted.remove(&(partition, segment));
+    }
+
     /// A segment is gone, or its index is not to be believed.
-    pub(super) fn forget_segment(&mut self, partition: PartitionId, segment: i64) {
+    fn forget_segment(&mut self, partition: PartitionId, segment: i64) {
         self.forget_index(partition, segment);
         self.cursors.retain(|(p, _), (s, _)| *p != partition || *s != segment);
     }
 
     /// A partition is gone: whoever reads it is told so.
-    pub(super) fn forget_partition(&mut self, partition: PartitionId, progress: &mut Progress) {
+    pub(super) fn forget_partition(
+        &mut self,
+        partition: PartitionId,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
         let ended: Vec<OpId> = self.jobs.iter().filter(|(_, j)| j.partition == partition).map(|(op, _)| *op).collect();
         for op in ended {
             self.outdated.remove(&op);
             if let Some(mut job) = self.jobs.remove(&op) {
-                self.abandoned.insert(op, (job.reserved, core::mem::take(&mut job.opened)));
+                let (reserved, opened, file) = (job.reserved, core::mem::take(&mut job.opened), job.file.take());
+                self.abandoned.insert(op, Abandoned { reserved, opened, file });
                 finish(&job, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), progress);
             }
         }
         let (gone, kept) = core::mem::take(&mut self.waiting).into_iter().partition(|j| j.partition == partition);
         self.waiting = kept;
         let gone: VecDeque<Job> = gone;
+        self.close(gone.iter().filter_map(|job| job.file).collect(), ids, actions);
         gone.iter().for_each(|job| finish(job, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), progress));
+        self.distrusted.retain(|(p, _)| *p != partition);
         self.cursors.retain(|(p, _), _| *p != partition);
         let indexes: Vec<i64> = self.indexes.keys().filter(|(p, _)| *p == partition).map(|(_, s)| *s).collect();
         indexes.into_iter().for_each(|s| self.forget_index(partition, s));
@@ -513,7 +640,9 @@ enum Found {
 
 fn finish(job: &Job, found: Result<Found, ErrorCode>, progress: &mut Progress) {
     match (job.purpose, found) {
-        (Purpose::Fetch { .. }, Ok(Found::Batches(pieces))) => progress.reads.push((job.id, Ok(pieces))),
+        (Purpose::Fetch { .. }, Ok(Found::Batches(pieces))) => {
+            progress.reads.push((job.id, Ok(Fetched::Memory(pieces))))
+        }
         (Purpose::Fetch { .. }, Err(error)) => progress.reads.push((job.id, Err(error))),
         (Purpose::Time { .. }, Ok(Found::Offset(found))) => progress.lookups.push((job.id, Ok(found))),
         (Purpose::Time { .. }, Err(error)) => progress.lookups.push((job.id, Err(error))),
@@ -546,7 +675,7 @@ fn on_disk_len(p: &Partition, base_offset: i64) -> u64 {
 /// Looks through what was read: `data` begins at the block of the stage's position.
 fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> Next {
     let Stage::Data { position, len: asked, trusted } = job.stage else {
-        unreachable!("the caller handles the index stage")
+        unreachable!("the caller handles the other stages")
     };
     let end = on_disk_len(p, job.segment);
     let skip = (position % block as u64) as usize;
@@ -655,39 +784,6 @@ fn damaged(p: &Partition, segment: i64, position: u64, what: &str) -> String {
     format!("{path} is damaged: the batch at byte {position} cannot be served: {what}")
 }
 
-/// The first visible record of the tail at or after a time.
-fn find_in_tail(p: &Partition, at_ms: i64) -> Result<Option<FoundOffset>, record_batch::RecordsError> {
-    let visible = |b: &&Batch| b.last_offset < p.high_watermark;
-    for batch in p.tail.batches().iter().take_while(visible) {
-        if batch.max_timestamp_ms < at_ms || batch.last_offset < p.log_start {
-            continue;
-        }
-        let bytes = p.tail.copy(batch);
-        let Ok((view, _)) = RecordBatch::split_from(&bytes) else { continue };
-        let found = record_batch::find_offset_by_timestamp(&view, at_ms, DECOMPRESSED_BYTES_MAX)?;
-        if let Some((offset, timestamp_ms)) = found.filter(|(offset, _)| *offset >= p.log_start) {
-            return Ok(Some(FoundOffset { offset, timestamp_ms, leader_epoch: batch.leader_epoch }));
-        }
-    }
-    Ok(None)
-}
-
-/// The first visible record with the largest timestamp (KIP-734).
-fn largest_timestamp(p: &Partition) -> Option<FoundOffset> {
-    let from_segments = (p.segments.iter())
-        .filter(|s| s.offset_of_max_timestamp >= p.log_start && s.next_offset <= p.high_watermark)
-        .map(|s| (s.max_timestamp_ms, s.offset_of_max_timestamp));
-    let from_tail = (p.tail.batches().iter())
-        .filter(|b| b.last_offset < p.high_watermark && b.offset_of_max_timestamp >= p.log_start)
-        .map(|b| (b.max_timestamp_ms, b.offset_of_max_timestamp));
-    let of_flushed = Some((p.flushed.max_timestamp_ms, p.flushed.offset_of_max_timestamp))
-        .filter(|(_, offset)| *offset >= p.log_start);
-    let all = from_segments.chain(of_flushed).chain(from_tail).filter(|(timestamp, _)| *timestamp >= 0);
-    let (timestamp_ms, offset) = all.max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)))?;
-    let leader_epoch = p.epochs.epoch_at(offset).unwrap_or(p.leader_epoch);
-    Some(FoundOffset { offset, timestamp_ms, leader_epoch })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::checkpoint::{PartitionCheckpoint, SealedSegment};
@@ -747,7 +843,18 @@ mod tests {
         let stage = Stage::Data { position, len: wanted_len(&purpose, BLOCK), trusted };
         let id = ReadId(1);
         let opened = Vec::new();
-        let mut job = Job { id, partition: p.id, purpose, segment: 0, stage, expected: None, reserved: 0, opened };
+        let mut job = Job {
+            id,
+            partition: p.id,
+            purpose,
+            segment: 0,
+            stage,
+            expected: None,
+            reserved: 0,
+            opened,
+            in_place: false,
+            file: None,
+        };
         for _ in 0..20 {
             let Stage::Data { position, len, .. } = job.stage else { panic!("there is no index stage here") };
             let block = BLOCK as u64;

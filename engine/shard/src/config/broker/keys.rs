@@ -1,6 +1,6 @@
 //! The keys of a broker, one row each.
 
-use super::{BrokerConfig, Endpoint, Listener, RING_FILES_MAX, RING_FILES_MIN};
+use super::{BrokerConfig, Endpoint, Listener, RING_FILES_MAX, RING_FILES_MIN, SegmentReads};
 use crate::config::key::{ConfigKey, Effect, Kind, Value};
 use crate::config::memory::{MEMORY_BYTES_MIN, MemoryBudget};
 use alloc::borrow::ToOwned;
@@ -405,6 +405,22 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         "The length of a file of the metadata log, a multiple of 4096 bytes. Counts when a data directory is made.",
         |config, value| {
             config.journal.metadata_file_bytes = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "corelog.segment.reads",
+        Kind::Choice(&["direct", "splice"]),
+        Some("direct"),
+        "How data is read that is no longer in memory. direct: past the page cache, and every batch is verified before it \
+         is sent. splice: sealed segments go from the page cache to the socket, and only the consumer verifies them; worth \
+         it where many consumers read the same older data while it is in the page cache. Where io_uring has no splice it \
+         is direct.",
+        |config, value| {
+            config.segment_reads = match value.text() {
+                "splice" => SegmentReads::Splice,
+                _ => SegmentReads::Direct,
+            };
             Ok(())
         },
     ),
