@@ -2,7 +2,8 @@
 
 use super::{CleanupPolicy, Durability, TopicConfig};
 use crate::config::key::{ConfigKey, Effect, Kind, Synonym};
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
 
 const fn same(name: &'static str) -> Synonym {
     Synonym { name, factor: 1 }
@@ -10,6 +11,19 @@ const fn same(name: &'static str) -> Synonym {
 
 const fn times(name: &'static str, factor: i64) -> Synonym {
     Synonym { name, factor }
+}
+
+/// Throttled replicas are pairs of a partition and a broker, or all of them.
+fn check_throttled_replicas(replicas: &[String]) -> Result<(), String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_pair = |text: &String| text.split_once(':').is_some_and(|(a, b)| is_number(a) && is_number(b));
+    match replicas {
+        [first, ..] if first == "*" => Ok(()),
+        replicas => match replicas.iter().find(|replica| !is_pair(replica)) {
+            Some(other) => Err(format!("\"{other}\" is neither PARTITION:BROKER nor *")),
+            None => Ok(()),
+        },
+    }
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -38,7 +52,10 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some("-1"),
         synonyms: &[same("compression.gzip.level")],
         doc: "The level at which the broker would compress with gzip. Corelog keeps what the producer sent.",
-        effect: Effect::Nothing,
+        effect: Effect::Field(|_, value| match value.number() {
+            0 => Err("0 is not a level: -1 is the codec's own, 1 the fastest, 9 the best".to_string()),
+            _ => Ok(()),
+        }),
     },
     ConfigKey {
         name: "compression.lz4.level",
@@ -105,7 +122,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some(""),
         synonyms: &[],
         doc: "The replicas whose fetching from leaders is throttled. There is no replication yet.",
-        effect: Effect::Nothing,
+        effect: Effect::Field(|_, value| check_throttled_replicas(value.list())),
     },
     ConfigKey {
         name: "index.interval.bytes",
@@ -124,7 +141,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some(""),
         synonyms: &[],
         doc: "The replicas whose serving of followers is throttled. There is no replication yet.",
-        effect: Effect::Nothing,
+        effect: Effect::Field(|_, value| check_throttled_replicas(value.list())),
     },
     ConfigKey {
         name: "local.retention.bytes",
