@@ -17,8 +17,8 @@ use alloc::vec::Vec;
 use corelog_replication::ids::PartitionIndex;
 use corelog_replication::metadata::{BrokerImage, MetadataImage, TopicImage};
 use corelog_wire::api::fetch::{
-    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, ForgottenTopic, LeaderIdAndEpoch,
-    NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, ForgottenTopic,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use corelog_wire::array::Array;
 use corelog_wire::error_code::ErrorCode;

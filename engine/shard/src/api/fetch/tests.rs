@@ -444,13 +444,9 @@ fn divergence_is_told() {
     fetcher.host.logs().set_leader_epoch(partition, 3);
     fetcher.write("t", 0, &["c"]);
     // Epoch 0 has offsets 0 and 1, epoch 3 has offset 2.
-    for (offset, last_fetched_epoch, expected) in [
-        (2, 0, None),
-        (3, 0, Some((0, 2))),
-        (1, 2, Some((0, 2))),
-        (3, 3, None),
-        (9, 3, Some((3, 3))),
-    ] {
+    for (offset, last_fetched_epoch, expected) in
+        [(2, 0, None), (3, 0, Some((0, 2))), (1, 2, Some((0, 2))), (3, 3, None), (9, 3, Some((3, 3)))]
+    {
         fetcher.send(&[Want { offset, last_fetched_epoch, ..Default::default() }]);
         let reply = fetcher.host.reply(fetcher.id);
         let response: FetchResponse<'_> = decode(ApiKey::Fetch, NEWEST, &reply);
