@@ -423,6 +423,11 @@ fn api_versions_5_finds_misrouted_clients() {
         (Some(CLUSTER_ID), NODE_ID, ErrorCode::NONE),
         (Some(CLUSTER_ID), NODE_ID + 1, ErrorCode::REBOOTSTRAP_REQUIRED),
         (Some("another"), NODE_ID, ErrorCode::REBOOTSTRAP_REQUIRED),
+        (Some(""), NODE_ID, ErrorCode::REBOOTSTRAP_REQUIRED),
+        (Some(CLUSTER_ID), -1, ErrorCode::INVALID_REQUEST),
+        (Some(""), -1, ErrorCode::INVALID_REQUEST),
+        (None, NODE_ID, ErrorCode::INVALID_REQUEST),
+        (None, -2, ErrorCode::INVALID_REQUEST),
     ];
     for (cluster_id, node_id, expected) in cases {
         let request =
