@@ -29,6 +29,8 @@ fn check_throttled_replicas(replicas: &[String]) -> Result<(), String> {
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const I32_MAX: i64 = i32::MAX as i64;
+/// The largest buffer that Kafka could have.
+pub(in crate::config) const DECOMPRESSED_RECORD_BYTES_MAX: i64 = I32_MAX - 8;
 
 /// Everything that can be set for a topic: Kafka 4.4's keys, and ours.
 pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
@@ -87,6 +89,14 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some("86400000"),
         synonyms: &[same("log.cleaner.delete.retention.ms")],
         doc: "How long compaction keeps the marker of a deleted key. Compaction is not built yet.",
+        effect: Effect::Nothing,
+    },
+    ConfigKey {
+        name: "errors.deadletterqueue.group.enable",
+        kind: Kind::Boolean,
+        default: Some("false"),
+        synonyms: &[],
+        doc: "Whether share groups may write what they cannot deliver to this topic. There are no share groups yet.",
         effect: Effect::Nothing,
     },
     ConfigKey {
@@ -166,6 +176,17 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         synonyms: &[same("log.cleaner.max.compaction.lag.ms")],
         doc: "The longest a record may wait for compaction. Compaction is not built yet.",
         effect: Effect::Nothing,
+    },
+    ConfigKey {
+        name: "max.decompressed.message.bytes",
+        kind: Kind::Int(1, DECOMPRESSED_RECORD_BYTES_MAX),
+        default: Some("2147483639"),
+        synonyms: &[same("max.decompressed.message.bytes")],
+        doc: "The longest single record of a compressed batch, as it is when decompressed.",
+        effect: Effect::Field(|config, value| {
+            config.max_decompressed_record_bytes = value.size();
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "max.message.bytes",
@@ -248,6 +269,22 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         synonyms: &[same("log.preallocate")],
         doc: "In Kafka, reserve a segment's space when it is created. Corelog's journal is always preallocated, its \
               segments grow in large steps.",
+        effect: Effect::Nothing,
+    },
+    ConfigKey {
+        name: "remote.copy.lag.bytes",
+        kind: Kind::Long(-1, i64::MAX),
+        default: Some("-1"),
+        synonyms: &[same("log.remote.copy.lag.bytes")],
+        doc: "Of topics with remote storage, which Corelog does not have.",
+        effect: Effect::Nothing,
+    },
+    ConfigKey {
+        name: "remote.copy.lag.ms",
+        kind: Kind::Long(-1, i64::MAX),
+        default: Some("0"),
+        synonyms: &[same("log.remote.copy.lag.ms")],
+        doc: "Of topics with remote storage, which Corelog does not have.",
         effect: Effect::Nothing,
     },
     ConfigKey {
