@@ -182,6 +182,8 @@ impl Pending {
         for name in names {
             match shared.creation.under_way.get(name) {
                 Some(proposal) => proposals.push(*proposal),
+                // A coordinator's topic has to be made as the coordinator wants it; there is none yet.
+                None if is_internal(name) => {}
                 None if cx.metadata.image().topic_by_name(name).is_none() => missing.push(name.as_str()),
                 None => {}
             }

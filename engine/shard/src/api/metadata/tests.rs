@@ -179,6 +179,16 @@ fn asking_creates_and_the_answer_waits() {
 }
 
 #[test]
+fn asking_creates_no_internal_topic() {
+    let mut host = Host::new();
+    let id = host.open(1);
+    let names = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+    send(&mut host, id, NEWEST, Some(&named(&names)), true);
+    assert_eq!(answer(&mut host, id, NEWEST), names.map(|name| unknown(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)));
+    assert_eq!(host.apply_metadata(), 0);
+}
+
+#[test]
 fn creation_that_fails_sends_the_client_back() {
     let mut host = Host::with_large_metadata();
     let id = host.open(1);
