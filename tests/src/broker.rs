@@ -119,7 +119,7 @@ impl Options {
         self
     }
 
-    /// Starts a broker at an address, in a folder of its own.
+    /// Starts a broker at an address, in a folder of its own: a new one, or [`Broker::copy_data`].
     ///
     /// # Errors
     /// The broker ended, or was not ready in time.
@@ -203,6 +203,13 @@ impl Broker {
     pub fn data_dir(&self) -> PathBuf {
         let process = self.ours();
         process.options.data_dir.clone().unwrap_or_else(|| data_dir(process.folder.path()))
+    }
+
+    /// A copy of its data in a folder for [`Options::try_start`]. Stop or kill it before.
+    pub fn copy_data(&self) -> TempDir {
+        let folder = new_folder();
+        copy_folder(&self.data_dir(), &data_dir(folder.path())).expect("a copy of the data");
+        folder
     }
 
     /// The memory that it holds now, in bytes (`VmRSS`).

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use corelog_shard::journal::EntryKind;
 use corelog_shard::journal::format::FLAG_CLOSING;
@@ -33,6 +33,8 @@ const BUSY: &str = "busy";
 const QUIET: &str = "quiet";
 /// Made late, so that only the newest metadata know it.
 const LATE: &str = "late";
+/// Written to by every start of a damaged directory, so that the next one meets what this one did to the journal.
+const SCRATCH: &str = "scratch";
 const FETCH_BYTES: i32 = 1 << 20;
 /// The statuses of a refused start: refused, damaged.
 const REFUSED: [i32; 2] = [1, 65];
@@ -57,12 +59,14 @@ struct Prepared {
     folder: TempDir,
     /// By partition: the value of the record at each offset.
     values: BTreeMap<Partition, Vec<Vec<u8>>>,
+    /// An idempotent producer, once there is one; its sequences are the offsets.
+    producer: Option<i64>,
     random: Random,
 }
 
 impl Prepared {
     fn new(seed: u64) -> Self {
-        Self { folder: new_folder(), values: BTreeMap::new(), random: Random::new(seed) }
+        Self { folder: new_folder(), values: BTreeMap::new(), producer: None, random: Random::new(seed) }
     }
 
     fn data(&self) -> PathBuf {
@@ -84,11 +88,15 @@ impl Prepared {
     fn batch(&mut self, partition: Partition, count: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
         let first = self.values[&partition].len();
         let mut builder = BatchBuilder::new().compression(Compression::None, None);
+        if let Some(id) = self.producer {
+            builder = builder.producer(id, 0, i32::try_from(first).expect("few records"));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis() as i64;
         let mut values = Vec::new();
         for offset in first..first + count {
             let mut value = format!("{}-{}/{offset}/", partition.0, partition.1).into_bytes();
             value.extend((0..self.random.below(900)).map(|at| (at * 7 + offset) as u8));
-            builder.append(&NewRecord { timestamp: offset as i64, value: Some(&value), ..Default::default() });
+            builder.append(&NewRecord { timestamp: now, value: Some(&value), ..Default::default() });
             values.push(value);
         }
         (values, builder.build())
@@ -109,8 +117,10 @@ impl Prepared {
             let (mut broker, mut client) = self.start();
             match lives {
                 0 => {
+                    assert!(client.create_topic(SCRATCH, 1).expect("an answer").is_none());
                     self.create(&mut client, BUSY, 2);
                     self.create(&mut client, QUIET, 1);
+                    self.producer = Some(client.producer_id().expect("a producer id"));
                     self.produce(&mut client, (QUIET, 0), 5);
                 }
                 4 => {
@@ -244,8 +254,11 @@ impl Case {
         self.damage.iter().any(|(file, _)| text.contains(file.as_str()))
     }
 
-    fn check_dump(&self, data: &Path) {
+    /// Whether `dump` finds it; what it finds it has to place.
+    fn check_dump(&self, data: &Path) -> bool {
+        let mut all = true;
         for (file, how) in &self.damage {
+            // A file that is gone or empty shows nothing.
             if matches!(how, How::Remove) {
                 continue;
             }
@@ -255,7 +268,9 @@ impl Case {
             let found = output.status.code() == Some(65);
             assert_eq!(found, text.contains("CORRUPT at byte "), "{self:?}: {text}");
             assert!(found || self.dump == Dump::Anything, "{self:?}: dump finds nothing wrong: {text}");
+            all &= found || matches!(how, How::Cut(0));
         }
+        all
     }
 }
 
@@ -281,8 +296,9 @@ impl Prepared {
         let folder = self.copy();
         let data = folder.path().join("data");
         case.apply(&data);
-        case.check_dump(&data);
+        let found = case.check_dump(&data);
         let first = self.start_and_read(case, &data);
+        assert!(found || first == "served", "{case:?}: {first}, but dump finds nothing wrong");
         // What the first start repaired need not fail any more; what it refused stays refused.
         let second = self.start_and_read(case, &data);
         assert!(second == first || (first == "error" && second == "served"), "{case:?}: {first}, then {second}");
@@ -311,6 +327,10 @@ impl Prepared {
         let stderr = broker.stderr();
         assert!(errors.is_empty() || case.is_named(&stderr), "{case:?}: {errors:?}, and not named: {stderr}");
         assert!(!stderr.contains("panicked"), "{case:?}: {stderr}");
+        let mut scratch = BatchBuilder::new();
+        scratch.append(&NewRecord { timestamp: 1, value: Some(b"scratch"), ..Default::default() });
+        let produced = client.produce(SCRATCH, 0, Some(&scratch.build())).expect("an answer");
+        assert!(produced.error.is_none(), "{case:?}: {produced:?}");
         // Some end in order, which says that they can.
         match case.damage[0].1 {
             How::Cut(_) => assert!(broker.stop().success(), "{case:?}: {}", broker.stderr()),
@@ -369,7 +389,7 @@ impl Prepared {
         let outcomes: Mutex<BTreeMap<String, usize>> = Mutex::default();
         let complaints = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
-            for _ in 0..3 {
+            for _ in 0..6 {
                 scope.spawn(|| {
                     loop {
                         let Some(case) = left.lock().expect("no panic with it").next() else { return };
@@ -484,7 +504,7 @@ fn all_cases(prepared: &Prepared) -> Vec<Case> {
         }
     }
     let files = prepared.files("topics");
-    for extension in [".log", ".index", ".timeindex"] {
+    for extension in [".log", ".index", ".timeindex", ".snapshot"] {
         let of_kind: Vec<&String> = files.iter().filter(|file| file.ends_with(extension)).collect();
         let busy: Vec<&&String> = of_kind.iter().filter(|file| file.starts_with("topics/busy-0/")).collect();
         assert!(busy.len() >= 3, "{} files {extension} of one partition: {files:?}", busy.len());
@@ -532,6 +552,7 @@ fn damage_in_the_first_life() {
     for is_clean in [true, false] {
         let mut prepared = Prepared::new(3);
         let (mut broker, mut client) = prepared.start();
+        assert!(client.create_topic(SCRATCH, 1).expect("an answer").is_none());
         prepared.create(&mut client, BUSY, 2);
         prepared.create(&mut client, QUIET, 1);
         prepared.produce(&mut client, (BUSY, 0), 3);

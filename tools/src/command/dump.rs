@@ -10,8 +10,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = format!(
     "Knows journal files, checkpoints, superblocks and metadata snapshots of Corelog, and the files of a partition's\n\
-     folder: .log, .index, .timeindex, leader-epoch-checkpoint, partition.metadata. Nothing is ever changed. A broker\n\
-     may run meanwhile; what it writes at that moment may then look unfinished.\n\n\
+     folder: .log, .index, .timeindex, .snapshot, leader-epoch-checkpoint, partition.metadata. Nothing is ever\n\
+     changed. A broker may run meanwhile; what it writes at that moment may then look unfinished.\n\n\
      Examples:\n  \
        corelog dump corelog-data/topics/orders-0/*\n  \
        corelog dump --records corelog-data/topics/orders-0/00000000000000000000.log\n  \

@@ -8,7 +8,7 @@
 use super::copies::first_ordinal_needed;
 use super::segment::show_records;
 use super::{DumpError, Options, Report};
-use corelog_shard::journal::format::{COMMIT_HEADER_LEN, ENTRY_HEADER_LEN, FileHeader};
+use corelog_shard::journal::format::{COMMIT_HEADER_LEN, ENTRY_HEADER_LEN, FILE_HEADER_LEN, FileHeader};
 use corelog_shard::journal::inspect::{Part, inspect};
 use corelog_shard::superblock::BLOCK_MIN;
 use corelog_wire::record_batch::RecordBatch;
@@ -84,6 +84,10 @@ pub(super) fn dump(
             }
         }
     }
+    // What was begun says itself how long it is; a file that was only prepared does not. An empty one may be in preparation.
+    if let Some(whole) = len_beside(path).filter(|whole| header.is_none() && (1..*whole).contains(&len)) {
+        report.fault(len, format_args!("the file is cut off, the files beside it have {whole} bytes"))?;
+    }
     report.line(format_args!("  {commits} commits with {entries} entries, {len} bytes"))
 }
 
@@ -136,6 +140,17 @@ fn mark_of(path: &Path, parts: &[Part], incarnation: u64) -> u64 {
         }
     }
     mark
+}
+
+/// The length of the journal's files, as one beside this says.
+fn len_beside(path: &Path) -> Option<u64> {
+    let path = std::path::absolute(path).ok()?;
+    path.parent()?.read_dir().ok()?.flatten().find_map(|entry| {
+        let is_journal = entry.file_name().to_string_lossy().starts_with("journal-");
+        let mut start = [0; FILE_HEADER_LEN];
+        File::open(entry.path()).ok().filter(|_| is_journal)?.read_exact_at(&mut start, 0).ok()?;
+        FileHeader::decode(&start).ok().map(|header| header.file_len)
+    })
 }
 
 fn mark_in(part: &Part, incarnation: u64) -> u64 {

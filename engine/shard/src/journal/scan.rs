@@ -359,7 +359,7 @@ impl Walk<'_> {
         let slots = headers.max(self.recovered.slots_known);
         self.check_files(0, slots);
         self.recovered.slots_known = slots;
-        let mut at = self.first();
+        let mut at = self.first()?;
         loop {
             let words = match self.commit_at(&at)? {
                 Ok(commit) if commit.is_intact() => {
@@ -411,18 +411,26 @@ impl Walk<'_> {
     }
 
     /// Where the chain begins: at the first file that is needed; if that was never begun, at the next one, when that
-    /// needed none before it, or else at the newest one below.
-    fn first(&mut self) -> At {
-        let recovered = &mut self.recovered;
+    /// needed none before it, or else at the newest one below. Without any of these there may be one that lost its header.
+    fn first(&mut self) -> Result<At, OpenError> {
+        let recovered = &self.recovered;
         let needed = recovered.first_needed;
         if let Some((&ordinal, used)) = recovered.uses.range(needed..).next()
             && (ordinal == needed || used.header.first_needed == ordinal)
         {
-            return used.start();
+            return Ok(used.start());
         }
         if let Some((_, used)) = recovered.uses.range(..=needed).next_back() {
-            return used.start();
+            return Ok(used.start());
         }
+        let block = recovered.geometry.block as u64;
+        let heads = |seen: &&Seen| seen.header.ordinal == needed && seen.offset == block;
+        if let Some(seen) = self.surveyed()?.iter().filter(heads).max_by_key(|seen| seen.header.incarnation) {
+            // Whether it counts is for the marks to say.
+            let CommitHeader { ordinal, incarnation, sequence, predecessor, .. } = seen.header;
+            return Ok(At { slot: None, ordinal, incarnation, offset: 0, sequence, predecessor });
+        }
+        let recovered = &mut self.recovered;
         // Without any header the marks of the commits decide.
         if needed > 1 && (!recovered.uses.is_empty() || recovered.files.is_empty()) {
             recovered.damage.push(Damage {
@@ -434,11 +442,11 @@ impl Walk<'_> {
                 words: format!("neither the file of ordinal {needed} nor the one before it is there"),
             });
             if let Some((_, used)) = recovered.uses.first_key_value() {
-                return used.start();
+                return Ok(used.start());
             }
         }
         let incarnation = recovered.uses.values().map(|used| used.header.incarnation).min().unwrap_or(0);
-        At { slot: None, ordinal: 0, incarnation, offset: 0, sequence: 1, predecessor: 0 }
+        Ok(At { slot: None, ordinal: 0, incarnation, offset: 0, sequence: 1, predecessor: 0 })
     }
 
     /// The commit at a place, or why there is none that continues the chain, in words.

@@ -245,3 +245,82 @@ fn take(rebuilt: &mut Segment, target: &Segment, data: &[u8], asked: u64, limits
     rebuilt.complete();
     Next::Complete
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corelog_wire::record_batch::{BatchBuilder, NewRecord};
+
+    const LIMITS: (u64, u64) = (4_096, 1 << 20);
+
+    /// A segment of so many batches of 1 to 3 records, as it was appended, and its bytes.
+    fn segment(batches: usize) -> (Segment, Vec<u8>) {
+        let mut segment = Segment::new(500, 0);
+        let mut bytes = Vec::new();
+        for number in 0..batches {
+            let mut builder = BatchBuilder::new().base_offset(segment.next_offset);
+            let timestamp = 1_000 + (number as i64 * 7) % 900;
+            for _ in 0..=number % 3 {
+                let value = vec![7; 100 + number % 900];
+                builder.append(&NewRecord { timestamp, value: Some(&value), ..Default::default() });
+            }
+            let built = builder.build();
+            let (batch, _) = RecordBatch::split_from(&built).unwrap();
+            segment.append(
+                AppendedToSegment {
+                    base_offset: batch.base_offset(),
+                    last_offset: batch.last_offset(),
+                    size: built.len() as u64,
+                    max_timestamp_ms: timestamp,
+                    offset_of_max_timestamp: batch.base_offset(),
+                },
+                LIMITS.0,
+            );
+            bytes.extend_from_slice(&built);
+        }
+        segment.complete();
+        (segment, bytes)
+    }
+
+    /// Goes through the bytes in reads of `most` bytes, and larger ones where a batch is larger. How many those were?
+    fn rebuild(target: &Segment, bytes: &[u8], most: usize) -> (Segment, Next, usize) {
+        let mut rebuilt = Segment::new(target.base_offset, 0);
+        let (mut asked, mut reads) = (most as u64, 0);
+        loop {
+            let begin = rebuilt.len as usize;
+            let end = bytes.len().min(begin + asked as usize);
+            match take(&mut rebuilt, target, &bytes[begin..end], asked, LIMITS) {
+                Next::Read(_) => asked = if rebuilt.len as usize == begin { asked * 2 } else { most as u64 },
+                next => return (rebuilt, next, reads),
+            }
+            reads += 1;
+        }
+    }
+
+    #[test]
+    fn the_index_is_that_of_the_appended_batches_however_they_are_read() {
+        let (target, bytes) = segment(400);
+        assert!(target.index.offsets_from(0).len() > 50 && target.index.times_from(0).len() > 2);
+        for most in [100, 1_000, 5_000, 1 << 20] {
+            let (rebuilt, next, reads) = rebuild(&target, &bytes, most);
+            assert_eq!((next, &rebuilt.index), (Next::Complete, &target.index), "{most} bytes a read");
+            assert!(reads >= bytes.len() / most.max(5_000), "{reads} reads");
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_segment_has_no_index() {
+        let (target, bytes) = segment(20);
+        let judge = |bytes: &[u8]| matches!(rebuild(&target, bytes, 1 << 20).1, Next::Damaged(_));
+        assert!(!judge(&bytes));
+        assert!(judge(&bytes[..bytes.len() - 1]), "the file is short");
+        for at in [0, 8, 16, 17, 23, 70] {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(judge(&bad), "byte {at}");
+        }
+        let mut other = target.clone();
+        other.next_offset += 1;
+        assert!(matches!(rebuild(&other, &bytes, 1 << 20).1, Next::Damaged(_)), "an offset is missing at its end");
+    }
+}
