@@ -1,8 +1,8 @@
 //! Reads of what is no longer in memory: fetches and timestamp lookups on segment files.
 //!
 //! A job goes through at most three stages: the segment's index files (cached), a search for the first batch from the
-//! position that the index names, and the batches wanted (`search`). Every batch is verified (CRC, offset, leader epoch) before it
-//! is handed out, so what rotted on disk is an error and never data.
+//! position that the index names, and the batches wanted (`search`). Every batch is verified (CRC, offset, leader epoch)
+//! before it is handed out, so what rotted on disk is an error and never data.
 //!
 //! A fetch that is to leave the batches of a sealed segment in place looks at headers only; see `in_place`. It ends with
 //! an open file and a range of it, or goes on as any other.
