@@ -4,7 +4,7 @@
 //! see [`DirectDisk::into_files`].
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -12,7 +12,6 @@ use std::path::Path;
 use bytes::Bytes;
 use corelog_shard::io::{DirEntry, Disk, IoError, Step};
 use corelog_wire::buffer::AlignedBuf;
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FallocateFlags, OFlag};
 use nix::libc;
@@ -20,7 +19,7 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::unistd::UnlinkatFlags;
 
 use super::file::{DIRECTORY_MODE, DiskFiles, FILE_MODE, counted, io_error, open_flags, signed};
-use super::path::{inside, inside_or_root};
+use super::path::{inside, inside_or_root, names};
 
 /// The smallest block, whatever the file system reports.
 const BLOCK_BYTES_MIN: usize = 4096;
@@ -139,22 +138,6 @@ impl Disk for DirectDisk {
     fn block_size(&self) -> usize {
         self.files.block
     }
-}
-
-/// The paths of everything in a directory, relative to the data directory.
-pub(crate) fn names(root: &OwnedFd, path: &CStr) -> Result<Vec<CString>, Errno> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut directory = Dir::openat(root, path, flags, Mode::empty())?;
-    let mut names = Vec::new();
-    for entry in directory.iter() {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != c"." && name != c".." {
-            let joined = [path.to_bytes(), b"/", name.to_bytes()].concat();
-            names.push(CString::new(joined).map_err(|_| Errno::EINVAL)?);
-        }
-    }
-    Ok(names)
 }
 
 /// What the file system of a directory says about direct I/O: `statx` of a nameless file in it; before Linux 6.1, and

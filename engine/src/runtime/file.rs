@@ -302,7 +302,7 @@ fn begin(files: &DiskFiles, step: &Step, truncate_on_ring: bool) -> Result<Optio
         Step::Rename { from, to } => Call::Rename(inside(from)?, inside(to)?),
         Step::RemoveDir { path } => {
             let path = inside(path)?;
-            match super::disk::names(&files.directory, &path) {
+            match super::path::names(&files.directory, &path) {
                 Ok(files) => Call::RemoveDirectory { path, files },
                 Err(Errno::ENOENT) => return Ok(None),
                 Err(errno) => return Err(errno),

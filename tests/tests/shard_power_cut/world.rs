@@ -52,7 +52,10 @@ pub(crate) struct Seen {
 }
 
 impl World {
-    pub(crate) fn new(config: BrokerConfig, seed: u64, size_max: usize) -> Self {
+    /// Every other seed reads older data in place.
+    pub(crate) fn new(mut config: BrokerConfig, seed: u64, size_max: usize) -> Self {
+        let reads = if seed.is_multiple_of(2) { "direct" } else { "splice" };
+        config.set("corelog.segment.reads", reads).expect("both are known");
         let mut ledger = Ledger::new(config);
         let disk = FaultDisk::new(BLOCK, seed);
         let node = ledger.restart(disk, End::Clean);

@@ -3,7 +3,8 @@
 //! Nothing in Corelog depends on them; a fault here costs a reader time, no record. Each entry is checked against the
 //! segment, when that is there.
 
-use super::segment::{base_offset, read_batch};
+use super::segment::read_batch;
+use super::surroundings::base_offset;
 use super::{DumpError, Options, Report};
 use corelog_wire::record_batch::RecordBatch;
 use std::fs::File;

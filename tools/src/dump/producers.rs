@@ -3,7 +3,7 @@
 //!
 //! Corelog writes them and never reads them; a fault here costs nobody anything until Kafka takes over the folder.
 
-use super::segment::base_offset;
+use super::surroundings::base_offset;
 use super::{DumpError, Options, Report};
 use corelog_shard::log::producer_snapshot::{MalformedSnapshot, decode};
 use std::fs::File;

@@ -5,7 +5,7 @@
 //! last byte; the segment that is being written back up to the checkpoint's flushed position, because what follows
 //! stands in the journal.
 
-use super::surroundings::{Extent, extent_of};
+use super::surroundings::{Extent, base_offset, extent_of};
 use super::{DumpError, Options, Report};
 use corelog_wire::record_batch::{HEADER_LEN, MalformedBatch, NO_PRODUCER_ID, RecordBatch, TimestampType};
 use std::fs::File;
@@ -18,12 +18,6 @@ const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
 const BLOCK_BYTES_MIN: u64 = 512;
 /// The piece in which the rest of a file is looked at.
 const PIECE_BYTES: usize = 1 << 20;
-
-/// The base offset in a segment file's name.
-pub(super) fn base_offset(path: &Path) -> Option<i64> {
-    let name = path.file_stem()?.to_str()?;
-    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok())?
-}
 
 /// Reads a batch's bytes, or says why there is none at `position`.
 pub(super) fn read_batch(

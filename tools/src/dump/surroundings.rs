@@ -4,7 +4,6 @@
 //! was copied away, the other segments beside it say something: all but the last were sealed.
 
 use super::copies::newest_checkpoint;
-use super::segment::base_offset;
 use std::path::Path;
 
 /// Up to where a segment's bytes count.
@@ -103,4 +102,10 @@ fn is_last(folder: &Path, base: i64) -> bool {
         let path = entry.path();
         path.extension().is_some_and(|extension| extension == "log") && base_offset(&path).is_some_and(|at| at > base)
     })
+}
+
+/// The base offset in a segment file's name.
+pub(super) fn base_offset(path: &Path) -> Option<i64> {
+    let name = path.file_stem()?.to_str()?;
+    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok())?
 }

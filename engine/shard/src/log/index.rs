@@ -82,11 +82,11 @@ impl SegmentIndex {
         after.checked_sub(1).map(|i| self.offsets[i].position)
     }
 
-    /// The relative offset from which a scan finds the first record at or after `timestamp_ms`, or `None` when only
-    /// older entries could say (none: the beginning).
-    pub fn offset_before_time(&self, timestamp_ms: i64) -> Option<u32> {
+    /// The entry from whose batch on a scan finds the first record at or after `timestamp_ms`, or `None` when only older
+    /// entries could say (none: the beginning).
+    pub fn entry_before_time(&self, timestamp_ms: i64) -> Option<TimeEntry> {
         let after = self.times.partition_point(|e| e.timestamp_ms < timestamp_ms);
-        after.checked_sub(1).map(|i| self.times[i].relative_offset)
+        after.checked_sub(1).map(|i| self.times[i])
     }
 
     /// The first entries are in the files now, so many of each: they leave memory.

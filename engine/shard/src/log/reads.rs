@@ -1,8 +1,8 @@
 //! Reads of what is no longer in memory: fetches and timestamp lookups on segment files.
 //!
 //! A job goes through at most three stages: the segment's index files (cached), a search for the first batch from the
-//! position that the index names, and the batches wanted. Every batch is verified (CRC, offset, leader epoch) before it
-//! is handed out, so what rotted on disk is an error and never data.
+//! position that the index names, and the batches wanted (`search`). Every batch is verified (CRC, offset, leader epoch)
+//! before it is handed out, so what rotted on disk is an error and never data.
 //!
 //! A fetch that is to leave the batches of a sealed segment in place looks at headers only; see `in_place`. It ends with
 //! an open file and a range of it, or goes on as any other.
@@ -12,14 +12,17 @@
 //! fits, otherwise the segment is searched from its beginning; a file that a job has opened is closed by its chain, by
 //! whatever ends the job, or belongs to who gets the range.
 
+mod search;
+
+use self::search::{Next, advance};
 use super::in_place::{self, Look};
-use super::index::SegmentIndex;
+use super::index::{SegmentIndex, TimeEntry};
 use super::index_files;
 use super::index_repair::is_damaged;
 use super::logs::{Lookup, Read, TimestampTarget};
 use super::partition::Partition;
 use super::segment;
-use super::timestamps::{DECOMPRESSED_BYTES_MAX, find_in_tail, largest_timestamp};
+use super::timestamps::{find_in_tail, largest_timestamp};
 use super::{Fetched, FoundOffset, PartitionId, Progress, ReadId, SegmentRange};
 use crate::ids::Ids;
 use crate::io::{Action, ENOENT, FileId, FileRange, IoError, LogLevel, OpId, OpenMode, Step};
@@ -30,7 +33,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_wire::error_code::ErrorCode;
-use corelog_wire::record_batch::{self, MalformedBatch, RecordBatch};
 
 /// The most bytes that one read asks the disk for, unless a single batch is larger.
 const READ_BYTES_MAX: u64 = 1 << 20;
@@ -71,6 +73,8 @@ struct Job {
     segment: i64,
     stage: Stage,
     expected: Option<i64>,
+    /// What the time index says of a batch at or behind the position: its last offset, and its largest timestamp.
+    claimed: Option<(i64, i64)>,
     reserved: usize,
     /// What the chain in flight opens.
     opened: Vec<FileId>,
@@ -86,16 +90,6 @@ struct Abandoned {
     reserved: usize,
     opened: Vec<FileId>,
     file: Option<FileId>,
-}
-
-/// Where a search goes on, or what it found.
-enum Next {
-    At { position: u64, len: u64, expected: Option<i64> },
-    FromTheBeginning,
-    Batches(Bytes, usize, i64),
-    Found(FoundOffset),
-    Exhausted,
-    Damaged(String),
 }
 
 /// The reads of a shard.
@@ -177,6 +171,7 @@ impl Reads {
         let mut job = self.new_job(partition, purpose, base_offset, in_place);
         match self.take_cursor(partition.id, from) {
             Some((base, position)) if base == base_offset && !in_place => {
+                job.expected = Some(from);
                 job.stage = Stage::Data { position, len: wanted_len(&purpose, block), trusted: true };
             }
             _ => self.set_first_stage(partition, &mut job, block),
@@ -227,6 +222,7 @@ impl Reads {
             segment,
             stage: Stage::Index,
             expected: None,
+            claimed: None,
             reserved: 0,
             opened: Vec::new(),
             in_place,
@@ -235,10 +231,11 @@ impl Reads {
     }
 
     fn set_first_stage(&self, p: &Partition, job: &mut Job, block: usize) {
-        let Some(position) = self.indexed_position(p, job.segment, &job.purpose) else {
+        let Some((position, claimed)) = self.indexed_position(p, job.segment, &job.purpose) else {
             job.stage = Stage::Index;
             return;
         };
+        job.claimed = claimed;
         // A sealed segment has its index in its files alone.
         let index = self.indexes.get(&(p.id, job.segment));
         job.in_place = job.in_place && index.is_some_and(|index| !in_place::is_index_lost(p, job.segment, index));
@@ -249,24 +246,36 @@ impl Reads {
         };
     }
 
-    /// Where a search begins: as the entries in memory say that are not in the index files yet, or else those of the
-    /// files. `None` when these have to be read first.
-    fn indexed_position(&self, p: &Partition, base_offset: i64, purpose: &Purpose) -> Option<u64> {
+    /// Where a search begins, and what is claimed of a batch there (see [`Job::claimed`]): as the entries in memory say
+    /// that are not in the index files yet, or else those of the files. `None` when these have to be read first.
+    fn indexed_position(
+        &self,
+        p: &Partition,
+        base_offset: i64,
+        purpose: &Purpose,
+    ) -> Option<(u64, Option<(i64, i64)>)> {
         let segment = &p.segments[p.segment_of(base_offset)];
         let nothing = SegmentIndex::default();
         let in_files = !segment.index_loaded || segment.index_written != (0, 0);
         let files = if in_files { self.indexes.get(&(p.id, base_offset)) } else { Some(&nothing) };
-        let relative = match *purpose {
-            Purpose::Fetch { from, .. } => u32::try_from(from.max(base_offset) - base_offset).unwrap_or(u32::MAX),
-            Purpose::Time { at_ms } => match segment.index.offset_before_time(at_ms) {
-                Some(relative) => relative,
-                None => files?.offset_before_time(at_ms).unwrap_or(0),
-            },
+        let (relative, claimed) = match *purpose {
+            Purpose::Fetch { from, .. } => {
+                (u32::try_from(from.max(base_offset) - base_offset).unwrap_or(u32::MAX), None)
+            }
+            Purpose::Time { at_ms } => {
+                let entry = match segment.index.entry_before_time(at_ms) {
+                    Some(entry) => Some(entry),
+                    None => files?.entry_before_time(at_ms),
+                };
+                let claim = |entry: TimeEntry| (base_offset + i64::from(entry.relative_offset), entry.timestamp_ms);
+                (entry.map_or(0, |entry| entry.relative_offset), entry.map(claim))
+            }
         };
-        match segment.index.position_before(relative) {
-            Some(position) => Some(position.into()),
-            None => Some(files?.position_before(relative).unwrap_or(0).into()),
-        }
+        let position = match segment.index.position_before(relative) {
+            Some(position) => position,
+            None => files?.position_before(relative).unwrap_or(0),
+        };
+        Some((position.into(), claimed))
     }
 
     fn submit(&mut self, p: &Partition, mut job: Job, block: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
@@ -425,6 +434,7 @@ impl Reads {
                 self.suspects.push((partition.id, job.segment));
                 self.forget_segment(partition.id, job.segment);
                 let len = wanted_len(&job.purpose, block);
+                (job.expected, job.claimed) = (None, None);
                 job.stage = Stage::Data { position: 0, len, trusted: true };
                 self.submit(partition, job, block, ids, actions);
             }
@@ -670,251 +680,4 @@ fn is_gone(p: &Partition, base_offset: i64) -> bool {
 /// Bytes of whole batches that the file of a segment holds.
 fn on_disk_len(p: &Partition, base_offset: i64) -> u64 {
     if base_offset == p.flushed.segment { p.flushed.offset_position } else { p.segments[p.segment_of(base_offset)].len }
-}
-
-/// Looks through what was read: `data` begins at the block of the stage's position.
-fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> Next {
-    let Stage::Data { position, len: asked, trusted } = job.stage else {
-        unreachable!("the caller handles the other stages")
-    };
-    let end = on_disk_len(p, job.segment);
-    let skip = (position % block as u64) as usize;
-    let readable = ((end - position.min(end)) as usize).min(data.len().saturating_sub(skip));
-    let bytes = &data[skip.min(data.len())..][..readable];
-    let mut at = 0_usize;
-    let mut expected = job.expected;
-    let mut taken: Option<(usize, usize, i64)> = None;
-    loop {
-        let left = &bytes[at..];
-        if position + at as u64 >= end {
-            break;
-        }
-        let batch = match RecordBatch::split_from(left) {
-            Ok((batch, _)) => batch,
-            Err(MalformedBatch::Incomplete(needed)) if position + (at + needed) as u64 <= end => {
-                if taken.is_some() {
-                    break;
-                }
-                if at == 0 && left.len() >= needed {
-                    return Next::Damaged(damaged(p, job.segment, position, "its length does not fit"));
-                }
-                // Go on where this batch begins, with room for all of it.
-                let len = (needed as u64).max(wanted_len(&job.purpose, block));
-                if at == 0 && asked >= len {
-                    // As much was asked for already: the file is shorter than what was written to it.
-                    return match trusted {
-                        true => Next::Damaged(damaged(p, job.segment, position, "the file ends within it")),
-                        false => Next::FromTheBeginning,
-                    };
-                }
-                return Next::At { position: position + at as u64, len, expected };
-            }
-            Err(_) if !trusted => return Next::FromTheBeginning,
-            Err(error) => return Next::Damaged(damaged(p, job.segment, position + at as u64, &format!("{error}"))),
-        };
-        let wanted = match job.purpose {
-            Purpose::Fetch { from, .. } => batch.last_offset() >= from,
-            Purpose::Time { at_ms } => batch.max_timestamp() >= at_ms && batch.last_offset() >= p.log_start,
-        };
-        if let Err(what) = check(p, job, &batch, expected, wanted) {
-            return match (trusted, taken) {
-                (_, Some(_)) => break,
-                (false, None) => Next::FromTheBeginning,
-                (true, None) => Next::Damaged(damaged(p, job.segment, position + at as u64, &what)),
-            };
-        }
-        expected = Some(batch.next_offset());
-        match job.purpose {
-            Purpose::Fetch { max_bytes, whole_first, .. } if wanted => {
-                let start = taken.map_or(at, |(start, ..)| start);
-                let total = at + batch.size() - start;
-                if total > max_bytes && (taken.is_some() || !whole_first) {
-                    taken = taken.or(Some((at, at, batch.base_offset())));
-                    break;
-                }
-                taken = Some((start, at + batch.size(), batch.next_offset()));
-            }
-            Purpose::Time { at_ms } if wanted => {
-                match record_batch::find_offset_by_timestamp(&batch, at_ms, DECOMPRESSED_BYTES_MAX) {
-                    Ok(Some((offset, timestamp_ms))) if offset >= p.log_start => {
-                        let leader_epoch = batch.partition_leader_epoch();
-                        return Next::Found(FoundOffset { offset, timestamp_ms, leader_epoch });
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        return Next::Damaged(damaged(p, job.segment, position + at as u64, &format!("{error}")));
-                    }
-                }
-            }
-            _ => {}
-        }
-        at += batch.size();
-    }
-    match taken {
-        Some((start, stop, next_offset)) => {
-            let piece = data.slice(skip + start..skip + stop);
-            Next::Batches(piece, position as usize + stop, next_offset)
-        }
-        None if position + at as u64 >= end => Next::Exhausted,
-        None => Next::At { position: position + at as u64, len: wanted_len(&job.purpose, block), expected },
-    }
-}
-
-fn check(p: &Partition, job: &Job, batch: &RecordBatch<'_>, expected: Option<i64>, wanted: bool) -> Result<(), String> {
-    let base = batch.base_offset();
-    let segment = &p.segments[p.segment_of(job.segment)];
-    let inside =
-        base >= segment.base_offset && batch.next_offset() <= segment.next_offset && batch.last_offset_delta() >= 0;
-    if !inside || expected.is_some_and(|expected| base < expected) {
-        return Err(format!("it has offsets {base} to {}, which do not belong there", batch.last_offset()));
-    }
-    let epoch = batch.partition_leader_epoch();
-    if base >= p.log_start && p.epochs.epoch_at(base).is_some_and(|known| known != epoch) {
-        return Err(format!("it has leader epoch {epoch}, which was not in force at offset {base}"));
-    }
-    // Batches that are only passed over are not worth a checksum.
-    if wanted && !batch.has_valid_crc() {
-        return Err(String::from("its checksum does not fit its content"));
-    }
-    Ok(())
-}
-
-fn damaged(p: &Partition, segment: i64, position: u64, what: &str) -> String {
-    let path = segment::file(&segment::folder(&p.topic, p.index), segment, "log");
-    format!("{path} is damaged: the batch at byte {position} cannot be served: {what}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::checkpoint::{PartitionCheckpoint, SealedSegment};
-    use super::*;
-    use crate::config::TopicConfig;
-    use corelog_wire::ids::TopicId;
-    use corelog_wire::record_batch::{BatchBuilder, NewRecord};
-
-    const BLOCK: usize = 4_096;
-
-    /// A partition with one sealed segment, and the bytes of that segment: batches of these value lengths.
-    fn sealed(lengths: &[usize]) -> (Partition, Vec<u8>) {
-        let mut bytes = Vec::new();
-        for (offset, len) in (0..).zip(lengths) {
-            let mut builder = BatchBuilder::new();
-            builder.append(&NewRecord { timestamp: 1_000 + offset, value: Some(&vec![7; *len]), ..Default::default() });
-            let mut batch = builder.build();
-            // The base offset is not covered by the checksum.
-            batch[..8].copy_from_slice(&offset.to_be_bytes());
-            bytes.extend_from_slice(&batch);
-        }
-        let end = lengths.len() as i64;
-        let saved = PartitionCheckpoint {
-            topic_id: [1; 16],
-            topic: String::from("orders"),
-            index: 0,
-            log_start: 0,
-            has_folder: true,
-            flushed_segment: end,
-            flushed_position: 0,
-            flushed_offset: end,
-            flushed_offset_position: 0,
-            first_timestamp_ms: -1,
-            max_timestamp_ms: -1,
-            offset_of_max_timestamp: -1,
-            created_ms: 0,
-            sealed: vec![SealedSegment {
-                base_offset: 0,
-                next_offset: end,
-                len: bytes.len() as u64,
-                max_timestamp_ms: 999 + end,
-                offset_of_max_timestamp: end - 1,
-                created_ms: 0,
-            }],
-            epochs: Vec::new(),
-            producers: Vec::new(),
-        };
-        let id = TopicId(saved.topic_id);
-        let mut partition = Partition::new(PartitionId(0), id, saved.topic.clone(), 0, BLOCK, TopicConfig::default());
-        saved.restore(&mut partition);
-        (partition, bytes)
-    }
-
-    /// Runs a job on a file with these bytes to its end.
-    fn run(p: &Partition, purpose: Purpose, start: (u64, bool), file: &[u8]) -> Next {
-        let (position, trusted) = start;
-        let stage = Stage::Data { position, len: wanted_len(&purpose, BLOCK), trusted };
-        let id = ReadId(1);
-        let opened = Vec::new();
-        let mut job = Job {
-            id,
-            partition: p.id,
-            purpose,
-            segment: 0,
-            stage,
-            expected: None,
-            reserved: 0,
-            opened,
-            in_place: false,
-            file: None,
-        };
-        for _ in 0..20 {
-            let Stage::Data { position, len, .. } = job.stage else { panic!("there is no index stage here") };
-            let block = BLOCK as u64;
-            let from = position - position % block;
-            let to = (position + len).min(on_disk_len(p, 0)).next_multiple_of(block);
-            let cut = |at: u64| (at as usize).min(file.len());
-            let data = Bytes::copy_from_slice(&file[cut(from)..cut(to)]);
-            match advance(p, &job, &data, BLOCK) {
-                Next::At { position, len, expected } => {
-                    job.stage = Stage::Data { position, len, trusted: true };
-                    job.expected = expected;
-                }
-                Next::FromTheBeginning => {
-                    assert!(!trusted, "what is trusted is not begun again");
-                    job.stage = Stage::Data { position: 0, len: wanted_len(&purpose, BLOCK), trusted: true };
-                }
-                end => return end,
-            }
-        }
-        panic!("the read goes round for ever on a file of {} bytes", file.len());
-    }
-
-    /// A file that is shorter than what was written to it, wherever it was cut: what is whole is served, the rest is an
-    /// error that names the file, and no read goes on for ever.
-    #[test]
-    fn a_read_of_a_file_that_was_cut_off_ends() {
-        // The second batch is longer than what a read asks for at first.
-        let lengths = [100, 150_000, 300];
-        let (p, bytes) = sealed(&lengths);
-        let mut ends = vec![0];
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            rest = RecordBatch::split_from(rest).unwrap().1;
-            ends.push(bytes.len() - rest.len());
-        }
-        let cuts = (0..bytes.len()).step_by(1_021).chain(ends.clone()).chain([bytes.len() - 1]);
-        for cut in cuts {
-            let file = &bytes[..cut];
-            for (batch, from) in (0..).zip(0..lengths.len() as i64) {
-                let purpose = Purpose::Fetch { from, max_bytes: 1, whole_first: true };
-                // From the beginning, from where the batch is, and from a place that an index names wrongly.
-                for start in [(0, true), (ends[batch] as u64, true), (ends[batch] as u64, false), (37, false)] {
-                    let whole = ends[batch + 1] <= cut;
-                    match run(&p, purpose, start, file) {
-                        Next::Batches(found, ..) => {
-                            assert!(whole && found == bytes[ends[batch]..ends[batch + 1]], "batch {batch}, cut {cut}");
-                        }
-                        Next::Damaged(message) => {
-                            assert!(!whole, "batch {batch}, cut {cut}: {message}");
-                            assert!(message.contains("topics/orders-0/00000000000000000000.log"), "{message}");
-                        }
-                        _ => panic!("batch {batch}, cut {cut}: neither records nor an error"),
-                    }
-                }
-            }
-            match run(&p, Purpose::Time { at_ms: 1_002 }, (0, true), file) {
-                Next::Found(found) => assert!(cut == bytes.len() && found.offset == 2, "cut {cut}: {found:?}"),
-                Next::Damaged(_) => assert!(cut < bytes.len()),
-                _ => panic!("cut {cut}: neither an offset nor an error"),
-            }
-        }
-    }
 }
