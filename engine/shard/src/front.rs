@@ -530,7 +530,7 @@ impl Front {
     }
 
     /// The first connection whose produce request the log has room for now.
-    fn next_with_room(&mut self, cx: &Context<'_>) -> Option<ConnectionId> {
+    fn next_with_room(&mut self, cx: &mut Context<'_>) -> Option<ConnectionId> {
         while let Some(id) = self.wait_for_room.front().copied() {
             if let Some((_, unfinished, _)) = self.unfinished.get(&id) {
                 return cx.logs.can_accept(unfinished.next_bytes).then_some(id);

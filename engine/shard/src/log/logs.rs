@@ -126,12 +126,15 @@ pub struct Logs {
     log_starts: VecDeque<(u64, PartitionId, i64)>,
     /// Which partitions have entries in which use of a journal file, oldest first.
     pub(super) users: VecDeque<(u64, Vec<PartitionId>)>,
-    closed_chunks: VecDeque<PartitionId>,
+    /// One entry for every chunk that takes no more: what is not in it is never evicted.
+    pub(super) closed_chunks: VecDeque<PartitionId>,
     chunk_pool: ChunkPool,
     pub(super) tail_memory: usize,
     pub(super) dirty_bytes: u64,
     /// Bytes that producers may still write until free space is measured again.
     pub(super) disk_room: u64,
+    /// Somebody waits until less is dirty.
+    pub(super) room_wanted: bool,
     /// A batch was refused for want of space.
     disk_full: Option<Told>,
     retention_due_us: u64,
@@ -163,6 +166,7 @@ impl Logs {
             tail_memory: 0,
             dirty_bytes: 0,
             disk_room: u64::MAX,
+            room_wanted: false,
             disk_full: None,
             retention_due_us: 0,
             write_back,
@@ -255,6 +259,11 @@ impl Logs {
         self.limits.tail_bytes = (self.dirty_bytes as usize).saturating_add(bytes).saturating_mul(4).div_ceil(3);
     }
 
+    /// Memory of the tail cache, clean and dirty, in bytes.
+    pub fn tail_memory(&self) -> usize {
+        self.tail_memory
+    }
+
     /// Whether what was to be written back last found no space.
     pub fn is_out_of_space(&self) -> bool {
         self.write_back.is_out_of_space()
@@ -262,12 +271,14 @@ impl Logs {
 
     /// Whether `bytes` more of produce can be taken now, or have to be refused since the disk is full. If not, intake pauses
     /// until they can.
-    pub fn can_accept(&self, bytes: usize) -> bool {
+    pub fn can_accept(&mut self, bytes: usize) -> bool {
         if self.disk_room < bytes.max(1) as u64 {
             return true;
         }
-        self.journal.has_room(bytes)
-            && (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3
+        let fits = (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3;
+        // Nothing else may come that would ask for a write-back.
+        self.room_wanted |= !fits;
+        fits && self.journal.has_room(bytes)
     }
 
     /// Appends one validated batch as the producer sent it.

@@ -97,6 +97,8 @@ pub struct WriteBack {
     dead: BTreeMap<PartitionId, (String, String)>,
     removing: BTreeSet<String>,
     dirty_trigger: u64,
+    /// The pass writes everything back: somebody waits for room, and little is dirty.
+    all: bool,
     /// The files below it were to be freed by the last pass.
     last_target: u64,
     retry_at_us: Option<u64>,
@@ -129,6 +131,7 @@ impl WriteBack {
             dead: BTreeMap::new(),
             removing: BTreeSet::new(),
             dirty_trigger: limits.tail_bytes as u64 / 4,
+            all: false,
             last_target: 0,
             retry_at_us: None,
             out_of_space: false,
@@ -276,7 +279,9 @@ impl Logs {
                 let half_full = used >= 2 && used * 2 > self.journal.geometry().files_max;
                 let frees = self.journal.newest_ordinal().is_some_and(|newest| newest > self.write_back.last_target);
                 let short = used >= 2 && self.journal.is_short();
-                ((half_full || short) && frees) || self.dirty_bytes > self.write_back.dirty_trigger
+                ((half_full || short) && frees)
+                    || self.dirty_bytes > self.write_back.dirty_trigger
+                    || self.room_wanted && self.dirty_bytes > 0
             }
             _ => false,
         }
@@ -285,6 +290,9 @@ impl Logs {
     fn begin_pass(&mut self, actions: &mut Vec<Action>) {
         let target = self.journal.newest_ordinal().unwrap_or(0);
         self.write_back.last_target = target;
+        // Otherwise the large pieces make room, or being pressed does.
+        let little = self.dirty_bytes <= self.limits.tail_bytes as u64 / 2;
+        self.write_back.all = core::mem::take(&mut self.room_wanted) && little;
         // Also what is not carried has to be durable before its file goes: a log start is in no segment.
         let carried_sequence = self.journal.request_sync(&mut self.ids, actions);
         let mut seen = BTreeSet::new();
@@ -299,7 +307,7 @@ impl Logs {
         let mut later = VecDeque::new();
         while self.write_back.partition_jobs < JOBS_MAX && self.write_back.bytes_at_device() < WRITE_PIECE_BYTES {
             // Many small tails together can fill the dirty budget: then each of them is worth a write.
-            let pressed = self.dirty_bytes > self.limits.tail_bytes as u64 / 2;
+            let pressed = self.write_back.all || self.dirty_bytes > self.limits.tail_bytes as u64 / 2;
             let Some(id) = self.write_back.queue.pop_front() else { break };
             let durable = self.journal.durable_sequence();
             let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
@@ -332,6 +340,7 @@ impl Logs {
                 None => {
                     // What is left does not fill a block, and carrying has had its share or does not help: seal it.
                     p.roll(0);
+                    self.closed_chunks.push_back(id);
                     self.write_back.queue.push_front(id);
                 }
             }
