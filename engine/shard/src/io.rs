@@ -7,6 +7,7 @@
 //! Invariants: an [`OpId`] and a [`FileId`] are never used twice in the life of a shard, so that a late completion is
 //! recognised; completions arrive in any order; what depends on order is sequenced by the shard.
 
+use crate::mesh::ShardIndex;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -32,9 +33,24 @@ pub struct OpId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u64);
 
-/// A client connection. Chosen by the host, never used twice while a shard lives.
+impl FileId {
+    /// The shard that opened it, or for which it was opened.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
+
+/// A client connection. Chosen by the host, never used twice while a shard lives; the upper 16 bits are the shard that it
+/// belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// The shard whose connection it is.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
 
 /// What happened.
 #[derive(Debug)]
