@@ -7,7 +7,7 @@
 //! Invariants: an [`OpId`] and a [`FileId`] are never used twice in the life of a shard, so that a late completion is
 //! recognised; completions arrive in any order; what depends on order is sequenced by the shard.
 
-use crate::mesh::ShardIndex;
+use crate::mesh::{Message, ShardIndex};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -87,6 +87,13 @@ pub enum Event {
         /// The request header and body.
         frame: Bytes,
     },
+    /// Another shard of this node has sent something with [`Action::Send`].
+    Message {
+        /// Which one.
+        from: ShardIndex,
+        /// What.
+        message: Message,
+    },
     /// An [`Action::Io`] ended.
     Completed {
         /// Which one.
@@ -123,6 +130,13 @@ pub enum Action {
         connection: ConnectionId,
         /// The frame in pieces.
         pieces: Vec<Piece>,
+    },
+    /// Hand this to another shard of the node. What one shard sends to another arrives, once and in order.
+    Send {
+        /// To whom.
+        to: ShardIndex,
+        /// What.
+        message: Message,
     },
     /// Read no more from this connection until told otherwise.
     PauseInput(ConnectionId),

@@ -63,6 +63,10 @@ impl Seat {
     }
 }
 
+/// What one shard sends to another. The host only carries it.
+#[derive(Debug)]
+pub enum Message {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -95,6 +95,7 @@ impl Shard {
             Event::Completed { op, result } => self.completed(now, op, result, actions),
             Event::FreeSpace { bytes } => self.logs.set_free_bytes(bytes, actions),
             Event::Tick => {}
+            Event::Message { message, .. } => match message {},
             Event::Stop => {
                 if self.stop == Stop::Running {
                     self.stop = Stop::Answering { until_us: now.monotonic_us + STOP_ANSWERS_US };

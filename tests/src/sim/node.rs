@@ -147,6 +147,7 @@ impl Node {
                     return;
                 }
                 Action::Stopped => self.stopped = true,
+                Action::Send { message, .. } => match message {},
                 Action::PauseInput(_) | Action::ResumeInput(_) => {}
                 Action::Close(connection) => self.closed.push(connection),
             }

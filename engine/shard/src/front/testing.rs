@@ -173,6 +173,7 @@ impl Host {
                     self.replies.entry(connection).or_default().push_back(frame[4..].to_vec());
                 }
                 Action::PauseInput(connection) => assert!(self.paused.insert(connection), "it was not paused"),
+                Action::Send { message, .. } => match message {},
                 Action::ResumeInput(connection) => assert!(self.paused.remove(&connection), "it was paused"),
                 Action::Close(connection) => assert!(self.closed.insert(connection), "it was open"),
                 Action::Log { level, message } => self.messages.push((level, message)),
