@@ -21,6 +21,7 @@ use crate::log::producer_state::ProducerBatch;
 use crate::log::tail::ChunkPool;
 use crate::log::write_back::{TOPICS, WriteBack, doomed_folder};
 use crate::log::{AckPoint, LogLimits, Logs, segment};
+use crate::mesh::Seat;
 use crate::metadata::{self, Metadata, RecoveredLog};
 use crate::shard::{Shard, StartError, StartErrorKind, create_partitions, topic_config};
 use crate::superblock::{NewDirectory, Superblock};
@@ -60,6 +61,8 @@ pub struct StartOptions {
     pub advertised: (String, u16),
     /// Go on although acknowledged data is damaged.
     pub accept_loss: bool,
+    /// How many shards there are to be.
+    pub shards: u32,
 }
 
 /// What a start has to say to the operator.
@@ -87,7 +90,7 @@ pub fn start(
     disk: &mut dyn Disk,
     mut config: BrokerConfig,
     options: &StartOptions,
-) -> Result<(Shard, StartReport), StartError> {
+) -> Result<(Vec<Shard>, StartReport), StartError> {
     let mut ids = Ids::new();
     let mut report = StartReport::default();
     let node = BrokerId(config.node_id);
@@ -177,7 +180,8 @@ pub fn start(
     let cluster_id = TopicId(contents.cluster_id).to_string();
     report.cluster_id = cluster_id.clone();
     let front = Front::new(&config, options.seed, Identity { cluster_id, node_id: config.node_id });
-    Ok((Shard::new(config, logs, metadata, front, superblock), report))
+    let shard = Shard::new(Seat::ALONE, config, logs, metadata, front, Some(superblock));
+    Ok((alloc::vec![shard], report))
 }
 
 impl StartReport {
@@ -486,7 +490,7 @@ fn restore(
     let mut actions = Vec::new();
     for topic in image.topics() {
         let topic_config = topic_config(config, topic, &mut actions);
-        create_partitions(logs, topic, node, &topic_config);
+        create_partitions(logs, Seat::ALONE, topic, node, &topic_config);
     }
     for action in actions {
         if let Action::Log { level, message } = action {
