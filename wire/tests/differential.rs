@@ -252,4 +252,21 @@ both_crates! {
     InitProducerIdResponse init_producer_id init_producer_id_response {
         InitProducerIdResponse { throttle_time_ms error_code producer_id producer_epoch }
     }
+    DeleteTopicsRequest delete_topics delete_topics_request {
+        DeleteTopicsRequest<'_> { topics topic_names timeout_ms }
+        DeleteTopicState<'_> { name topic_id }
+    }
+    DeleteTopicsResponse delete_topics delete_topics_response {
+        DeleteTopicsResponse<'_> { throttle_time_ms responses }
+        DeletableTopicResult<'_> { name topic_id error_code error_message }
+    }
+    CreatePartitionsRequest create_partitions create_partitions_request {
+        CreatePartitionsRequest<'_> { topics timeout_ms validate_only }
+        CreatePartitionsTopic<'_> { name count assignments }
+        CreatePartitionsAssignment<'_> { broker_ids }
+    }
+    CreatePartitionsResponse create_partitions create_partitions_response {
+        CreatePartitionsResponse<'_> { throttle_time_ms results }
+        CreatePartitionsTopicResult<'_> { name error_code error_message }
+    }
 }

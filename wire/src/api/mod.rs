@@ -3,7 +3,9 @@
 //! Field and struct names are Kafka's. `wire/README.md` says how to add one.
 
 pub mod api_versions;
+pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_topics;
 pub mod fetch;
 pub mod init_producer_id;
 pub mod list_offsets;
