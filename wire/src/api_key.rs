@@ -198,6 +198,8 @@ api_keys! {
 unserved_apis! {
     /// Deletes topics.
     DeleteTopics = 20, versions 1-6, advertised from 1, flexible 4+;
+    /// Describes settings and where they come from.
+    DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
 }

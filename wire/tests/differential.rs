@@ -260,6 +260,18 @@ both_crates! {
         DeleteTopicsResponse<'_> { throttle_time_ms responses }
         DeletableTopicResult<'_> { name topic_id error_code error_message }
     }
+    DescribeConfigsRequest describe_configs describe_configs_request {
+        DescribeConfigsRequest<'_> { resources include_synonyms include_documentation }
+        DescribeConfigsResource<'_> { resource_type resource_name configuration_keys }
+    }
+    DescribeConfigsResponse describe_configs describe_configs_response {
+        DescribeConfigsResponse<'_> { throttle_time_ms results }
+        DescribeConfigsResult<'_> { error_code error_message resource_type resource_name configs }
+        DescribeConfigsResourceResult<'_> {
+            name value read_only config_source is_sensitive synonyms config_type documentation
+        }
+        DescribeConfigsSynonym<'_> { name value source }
+    }
     CreatePartitionsRequest create_partitions create_partitions_request {
         CreatePartitionsRequest<'_> { topics timeout_ms validate_only }
         CreatePartitionsTopic<'_> { name count assignments }

@@ -134,6 +134,7 @@ pub fn entries() -> Vec<Entry> {
         CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
         DeleteTopics unserved: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
+        DescribeConfigs unserved: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
