@@ -200,8 +200,12 @@ unserved_apis! {
     DeleteTopics = 20, versions 1-6, advertised from 1, flexible 4+;
     /// Describes settings and where they come from.
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
+    /// Replaces all settings of a resource.
+    AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
+    /// Changes single settings.
+    IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
 }
 
 #[cfg(test)]

@@ -272,6 +272,15 @@ both_crates! {
         }
         DescribeConfigsSynonym<'_> { name value source }
     }
+    AlterConfigsRequest alter_configs alter_configs_request {
+        AlterConfigsRequest<'_> { resources validate_only }
+        AlterConfigsResource<'_> { resource_type resource_name configs }
+        AlterableConfig<'_> { name value }
+    }
+    AlterConfigsResponse alter_configs alter_configs_response {
+        AlterConfigsResponse<'_> { throttle_time_ms responses }
+        AlterConfigsResourceResponse<'_> { error_code error_message resource_type resource_name }
+    }
     CreatePartitionsRequest create_partitions create_partitions_request {
         CreatePartitionsRequest<'_> { topics timeout_ms validate_only }
         CreatePartitionsTopic<'_> { name count assignments }
@@ -280,5 +289,14 @@ both_crates! {
     CreatePartitionsResponse create_partitions create_partitions_response {
         CreatePartitionsResponse<'_> { throttle_time_ms results }
         CreatePartitionsTopicResult<'_> { name error_code error_message }
+    }
+    IncrementalAlterConfigsRequest incremental_alter_configs incremental_alter_configs_request {
+        IncrementalAlterConfigsRequest<'_> { resources validate_only }
+        AlterConfigsResource<'_> { resource_type resource_name configs }
+        AlterableConfig<'_> { name config_operation value }
+    }
+    IncrementalAlterConfigsResponse incremental_alter_configs incremental_alter_configs_response {
+        IncrementalAlterConfigsResponse<'_> { throttle_time_ms responses }
+        AlterConfigsResourceResponse<'_> { error_code error_message resource_type resource_name }
     }
 }

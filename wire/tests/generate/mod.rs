@@ -135,7 +135,9 @@ pub fn entries() -> Vec<Entry> {
         DeleteTopics unserved: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
         DescribeConfigs unserved: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
+        AlterConfigs unserved: alter_configs AlterConfigsRequest AlterConfigsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
+        IncrementalAlterConfigs unserved: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
     entries
