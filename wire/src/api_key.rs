@@ -206,6 +206,8 @@ unserved_apis! {
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
     /// Changes single settings.
     IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
+    /// Describes the cluster.
+    DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
 }
 
 #[cfg(test)]

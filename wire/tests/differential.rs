@@ -299,4 +299,14 @@ both_crates! {
         IncrementalAlterConfigsResponse<'_> { throttle_time_ms responses }
         AlterConfigsResourceResponse<'_> { error_code error_message resource_type resource_name }
     }
+    DescribeClusterRequest describe_cluster describe_cluster_request {
+        DescribeClusterRequest { include_cluster_authorized_operations endpoint_type include_fenced_brokers }
+    }
+    DescribeClusterResponse describe_cluster describe_cluster_response {
+        DescribeClusterResponse<'_> {
+            throttle_time_ms error_code error_message endpoint_type cluster_id controller_id brokers
+            cluster_authorized_operations
+        }
+        DescribeClusterBroker<'_> { broker_id host port rack is_fenced }
+    }
 }

@@ -138,6 +138,7 @@ pub fn entries() -> Vec<Entry> {
         AlterConfigs unserved: alter_configs AlterConfigsRequest AlterConfigsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
         IncrementalAlterConfigs unserved: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
+        DescribeCluster unserved: describe_cluster DescribeClusterRequest DescribeClusterResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
     entries
