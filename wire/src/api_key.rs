@@ -202,6 +202,8 @@ unserved_apis! {
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.
     AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
+    /// Describes log directories and the replicas in them.
+    DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
     /// Changes single settings.

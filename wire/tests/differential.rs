@@ -115,7 +115,7 @@ macro_rules! differential {
                     let their_versions = Theirs::VERSIONS;
                     if version > their_versions.max {
                         // The definitions grew after Kafka 4.1; `against_kafka` covers these.
-                        let newer = [("ListOffsets", 11), ("ApiVersions", 5)];
+                        let newer = [("ListOffsets", 11), ("ApiVersions", 5), ("DescribeLogDirs", 5)];
                         assert!(newer.iter().any(|(api, newest)| stringify!($api).starts_with(api) && version == *newest));
                         return;
                     }
@@ -280,6 +280,16 @@ both_crates! {
     AlterConfigsResponse alter_configs alter_configs_response {
         AlterConfigsResponse<'_> { throttle_time_ms responses }
         AlterConfigsResourceResponse<'_> { error_code error_message resource_type resource_name }
+    }
+    DescribeLogDirsRequest describe_log_dirs describe_log_dirs_request {
+        DescribeLogDirsRequest<'_> { topics }
+        DescribableLogDirTopic<'_> { topic partitions }
+    }
+    DescribeLogDirsResponse describe_log_dirs describe_log_dirs_response {
+        DescribeLogDirsResponse<'_> { throttle_time_ms error_code results }
+        DescribeLogDirsResult<'_> { error_code log_dir topics total_bytes usable_bytes }
+        DescribeLogDirsTopic<'_> { name partitions }
+        DescribeLogDirsPartition { partition_index partition_size offset_lag is_future_key }
     }
     CreatePartitionsRequest create_partitions create_partitions_request {
         CreatePartitionsRequest<'_> { topics timeout_ms validate_only }

@@ -136,6 +136,7 @@ pub fn entries() -> Vec<Entry> {
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
         DescribeConfigs unserved: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
         AlterConfigs unserved: alter_configs AlterConfigsRequest AlterConfigsResponse;
+        DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
         IncrementalAlterConfigs unserved: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
         DescribeCluster unserved: describe_cluster DescribeClusterRequest DescribeClusterResponse;
