@@ -198,6 +198,10 @@ api_keys! {
 unserved_apis! {
     /// Deletes topics.
     DeleteTopics = 20, versions 1-6, advertised from 1, flexible 4+;
+    /// Moves log start offsets up.
+    DeleteRecords = 21, versions 0-2, advertised from 0, flexible 2+;
+    /// Finds the ends of leader epochs.
+    OffsetForLeaderEpoch = 23, versions 2-4, advertised from 2, flexible 4+;
     /// Describes settings and where they come from.
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.

@@ -260,6 +260,26 @@ both_crates! {
         DeleteTopicsResponse<'_> { throttle_time_ms responses }
         DeletableTopicResult<'_> { name topic_id error_code error_message }
     }
+    DeleteRecordsRequest delete_records delete_records_request {
+        DeleteRecordsRequest<'_> { topics timeout_ms }
+        DeleteRecordsTopic<'_> { name partitions }
+        DeleteRecordsPartition { partition_index offset }
+    }
+    DeleteRecordsResponse delete_records delete_records_response {
+        DeleteRecordsResponse<'_> { throttle_time_ms topics }
+        DeleteRecordsTopicResult<'_> { name partitions }
+        DeleteRecordsPartitionResult { partition_index low_watermark error_code }
+    }
+    OffsetForLeaderEpochRequest offset_for_leader_epoch offset_for_leader_epoch_request {
+        OffsetForLeaderEpochRequest<'_> { replica_id topics }
+        OffsetForLeaderTopic<'_> { topic partitions }
+        OffsetForLeaderPartition { partition current_leader_epoch leader_epoch }
+    }
+    OffsetForLeaderEpochResponse offset_for_leader_epoch offset_for_leader_epoch_response {
+        OffsetForLeaderEpochResponse<'_> { throttle_time_ms topics }
+        OffsetForLeaderTopicResult<'_> { topic partitions }
+        EpochEndOffset { error_code partition leader_epoch end_offset }
+    }
     DescribeConfigsRequest describe_configs describe_configs_request {
         DescribeConfigsRequest<'_> { resources include_synonyms include_documentation }
         DescribeConfigsResource<'_> { resource_type resource_name configuration_keys }
