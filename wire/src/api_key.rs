@@ -214,6 +214,8 @@ unserved_apis! {
     IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
     /// Describes the cluster.
     DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
+    /// Describes topics and partitions, a page at a time.
+    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
 }
 
 #[cfg(test)]

@@ -299,7 +299,7 @@ macro_rules! schema_default {
     ($ty:ty; $skip:tt $($options:tt)*) => { schema_default!($ty; $($options)*) };
 }
 
-/// What no API of ours needs yet: nullable structs, floating point, messages that are never flexible.
+/// What hardly any API of ours needs: nullable structs, floating point, messages that are never flexible.
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;

@@ -339,4 +339,20 @@ both_crates! {
         }
         DescribeClusterBroker<'_> { broker_id host port rack is_fenced }
     }
+    DescribeTopicPartitionsRequest describe_topic_partitions describe_topic_partitions_request {
+        DescribeTopicPartitionsRequest<'_> { topics response_partition_limit cursor }
+        TopicRequest<'_> { name }
+        Cursor<'_> { topic_name partition_index }
+    }
+    DescribeTopicPartitionsResponse describe_topic_partitions describe_topic_partitions_response {
+        DescribeTopicPartitionsResponse<'_> { throttle_time_ms topics next_cursor }
+        DescribeTopicPartitionsResponseTopic<'_> {
+            error_code name topic_id is_internal partitions topic_authorized_operations
+        }
+        DescribeTopicPartitionsResponsePartition<'_> {
+            error_code partition_index leader_id leader_epoch replica_nodes isr_nodes eligible_leader_replicas
+            last_known_elr offline_replicas
+        }
+        Cursor<'_> { topic_name partition_index }
+    }
 }
