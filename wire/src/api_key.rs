@@ -196,6 +196,8 @@ api_keys! {
 // To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
 // list of messages in `tests/generate`.
 unserved_apis! {
+    /// Finds the brokers that coordinate groups, transactions or share partitions.
+    FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
     /// Deletes topics.
     DeleteTopics = 20, versions 1-6, advertised from 1, flexible 4+;
     /// Moves log start offsets up.

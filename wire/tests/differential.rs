@@ -252,6 +252,13 @@ both_crates! {
     InitProducerIdResponse init_producer_id init_producer_id_response {
         InitProducerIdResponse { throttle_time_ms error_code producer_id producer_epoch }
     }
+    FindCoordinatorRequest find_coordinator find_coordinator_request {
+        FindCoordinatorRequest<'_> { key key_type coordinator_keys }
+    }
+    FindCoordinatorResponse find_coordinator find_coordinator_response {
+        FindCoordinatorResponse<'_> { throttle_time_ms error_code error_message node_id host port coordinators }
+        Coordinator<'_> { key node_id host port error_code error_message }
+    }
     DeleteTopicsRequest delete_topics delete_topics_request {
         DeleteTopicsRequest<'_> { topics topic_names timeout_ms }
         DeleteTopicState<'_> { name topic_id }

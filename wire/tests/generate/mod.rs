@@ -130,6 +130,7 @@ pub fn entries() -> Vec<Entry> {
         Fetch: fetch FetchRequest FetchResponse;
         ListOffsets: list_offsets ListOffsetsRequest ListOffsetsResponse;
         Metadata: metadata MetadataRequest MetadataResponse;
+        FindCoordinator unserved: find_coordinator FindCoordinatorRequest FindCoordinatorResponse;
         ApiVersions: api_versions ApiVersionsRequest ApiVersionsResponse;
         CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
         DeleteTopics unserved: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
