@@ -223,7 +223,7 @@ fn the_flushed_position_is_where_a_segment_may_end() {
     stale[starts[1] + 70] ^= 1;
     corrupt(&folder.segment(40, &stale), starts[1], "the CRC is");
     corrupt(&folder.segment(40, &bytes[..starts[2]]), starts[2], "the checkpoint relies on the bytes below");
-    sound(&folder.segment(80, &[0x77; 700]), "no part of the log by the checkpoint");
+    sound(&folder.segment(80, &[0x77; 700]), "the checkpoint relies on nothing in it");
     // The newer checkpoint counts.
     folder.checkpoint(2, 1, 0, 0);
     sound(&folder.segment(40, &stale), "relies on the bytes below 0");

@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     backlog_bytes: usize,
     /// Bytes of large answers that were handed to the host and are not sent yet.
     sending_bytes: usize,
+    /// Of answers that are being sent: too little to be counted yet.
+    uncounted_bytes: usize,
     lending: Lending,
     paused: bool,
     /// Whether it stands in one of the front's queues.
@@ -86,6 +88,7 @@ impl Connection {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             sending_bytes: 0,
+            uncounted_bytes: 0,
             lending: Lending::Nothing,
             paused: false,
             queued: false,
@@ -239,8 +242,11 @@ impl Connection {
 
     /// An answer is on its way to the client. Returns how many bytes of it count against the shard's memory.
     pub(crate) fn sending(&mut self, pieces: &[Piece]) -> usize {
-        let bytes: usize = pieces.iter().map(Piece::memory).sum();
-        let counted = if bytes >= limits::ANSWER_COUNTED_BYTES_MIN { bytes } else { 0 };
+        self.uncounted_bytes += pieces.iter().map(Piece::memory).sum::<usize>();
+        if self.uncounted_bytes < limits::ANSWER_COUNTED_BYTES_MIN {
+            return 0;
+        }
+        let counted = core::mem::take(&mut self.uncounted_bytes);
         self.sending_bytes += counted;
         counted
     }
@@ -252,6 +258,7 @@ impl Connection {
 
     /// Everything was sent, or the connection is gone. Returns how many bytes no longer count.
     pub(crate) fn sent(&mut self) -> usize {
+        self.uncounted_bytes = 0;
         core::mem::take(&mut self.sending_bytes)
     }
 

@@ -87,7 +87,9 @@ pub struct Front {
     ready: VecDeque<ConnectionId>,
     /// Connections whose next request is a produce request that the log has no room for.
     wait_for_room: VecDeque<ConnectionId>,
-    /// Of these, the requests that have been taken up already, with their frames.
+    /// Connections whose next answer may be large, while too much is being sent.
+    wait_for_sending: VecDeque<ConnectionId>,
+    /// Of those that wait for room, the requests that have been taken up already, with their frames.
     unfinished: BTreeMap<ConnectionId, (RequestId, Unfinished, Bytes)>,
     /// Fetches whose turn it is, but for which there is no memory.
     wait_for_memory: VecDeque<RequestId>,
@@ -113,6 +115,7 @@ impl Front {
             idle_checks: BTreeSet::new(),
             ready: VecDeque::new(),
             wait_for_room: VecDeque::new(),
+            wait_for_sending: VecDeque::new(),
             unfinished: BTreeMap::new(),
             wait_for_memory: VecDeque::new(),
             read_bytes: 0,
@@ -143,6 +146,7 @@ impl Front {
         if connection.is_queued() {
             self.ready.retain(|queued| *queued != id);
             self.wait_for_room.retain(|queued| *queued != id);
+            self.wait_for_sending.retain(|queued| *queued != id);
         }
         self.serve_who_waits_for_memory(cx);
     }
@@ -292,7 +296,8 @@ impl Front {
     pub fn end_of_turn(&mut self, cx: &mut Context<'_>) {
         for _ in 0..limits::REQUESTS_PER_TURN_MAX {
             // One request of each connection in turn.
-            let Some(id) = self.next_with_room(cx).or_else(|| self.next_ready()) else { break };
+            let next = self.next_with_room(cx).or_else(|| self.next_to_be_sent(cx)).or_else(|| self.next_ready());
+            let Some(id) = next else { break };
             if self.unfinished.contains_key(&id) {
                 self.go_on(cx, id);
                 self.flush(cx, id);
@@ -330,7 +335,19 @@ impl Front {
     fn take_up(&mut self, cx: &mut Context<'_>, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
         let Some(frame) = connection.next_frame() else { return false };
-        if is_produce(frame) {
+        let budget = usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX);
+        if connection.is_sending() && self.read_bytes >= budget {
+            // Its client has to take what it was answered before; then it is its turn again.
+            return false;
+        }
+        if has_key(frame, ApiKey::Metadata) && self.read_bytes >= budget.saturating_mul(2) {
+            // Its answer may be large. Clients that do not read are closed before long.
+            if connection.enqueue() {
+                self.wait_for_sending.push_back(id);
+            }
+            return false;
+        }
+        if has_key(frame, ApiKey::Produce) {
             // In the order of arrival: who comes while others wait for room waits behind them.
             let is_next = self.wait_for_room.front().is_none_or(|first| *first == id);
             if !is_next || !cx.logs.can_accept(0) {
@@ -530,7 +547,7 @@ impl Front {
     }
 
     /// The first connection whose produce request the log has room for now.
-    fn next_with_room(&mut self, cx: &Context<'_>) -> Option<ConnectionId> {
+    fn next_with_room(&mut self, cx: &mut Context<'_>) -> Option<ConnectionId> {
         while let Some(id) = self.wait_for_room.front().copied() {
             if let Some((_, unfinished, _)) = self.unfinished.get(&id) {
                 return cx.logs.can_accept(unfinished.next_bytes).then_some(id);
@@ -541,6 +558,19 @@ impl Front {
                 None => {}
             }
             self.wait_for_room.pop_front();
+        }
+        None
+    }
+
+    /// The first connection whose large answer is not too much any more.
+    fn next_to_be_sent(&mut self, cx: &Context<'_>) -> Option<ConnectionId> {
+        let budget = usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX);
+        while self.read_bytes < budget.saturating_mul(2) {
+            let id = self.wait_for_sending.pop_front()?;
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.dequeue();
+                return Some(id);
+            }
         }
         None
     }
@@ -643,7 +673,8 @@ impl Front {
     /// Connections, parked requests, entries of queues, bytes being read: for tests of the bounds.
     #[cfg(test)]
     pub(crate) fn size(&self) -> (usize, usize, usize, usize) {
-        let queues = self.ready.len() + self.wait_for_room.len() + self.wait_for_memory.len();
+        let queues =
+            self.ready.len() + self.wait_for_room.len() + self.wait_for_sending.len() + self.wait_for_memory.len();
         let (parked, ..) = self.purgatory.size();
         (self.connections.len(), parked, queues, self.read_bytes)
     }
@@ -662,9 +693,9 @@ pub(crate) fn draw_topic_id(state: &mut u64) -> TopicId {
     TopicId((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
 }
 
-/// Whether a frame is a produce request, as far as its first two bytes say.
-fn is_produce(frame: &Bytes) -> bool {
-    frame.first_chunk().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce.key())
+/// Whether a frame is a request to this API, as far as its first two bytes say.
+fn has_key(frame: &Bytes, api: ApiKey) -> bool {
+    frame.first_chunk().is_some_and(|key| i16::from_be_bytes(*key) == api.key())
 }
 
 fn idle_us(config: &BrokerConfig) -> Option<u64> {

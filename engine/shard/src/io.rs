@@ -316,6 +316,13 @@ pub const EIO: i32 = 5;
 pub const EWOULDBLOCK: i32 = 11;
 /// No space left on device.
 pub const ENOSPC: i32 = 28;
+/// Disk quota exceeded.
+pub const EDQUOT: i32 = 122;
+
+/// Whether there was no space, on the device or within the quota.
+pub fn is_full(error: &IoError) -> bool {
+    [ENOSPC, EDQUOT].contains(&error.errno)
+}
 
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

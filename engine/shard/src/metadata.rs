@@ -8,11 +8,12 @@
 
 use crate::copies::{Copy, Kind};
 use crate::ids::Ids;
-use crate::io::{Action, IoError, Now, OpId};
+use crate::io::{Action, FileId, IoError, LogLevel, Now, OpId, Step, is_full};
 use crate::journal::{Durability, EntryKind, Journal, JournalError, NewEntry};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::ids::{BrokerId, MetadataOffset};
@@ -92,6 +93,7 @@ impl RecoveredLog {
 #[derive(Debug)]
 struct SnapshotInFlight {
     stage: SnapshotStage,
+    copy: Copy,
     meta: SnapshotMeta,
     first_ordinal: u64,
 }
@@ -100,9 +102,12 @@ struct SnapshotInFlight {
 #[derive(Debug)]
 enum SnapshotStage {
     /// The hard state, in a file that the snapshot does not give up: without it a start could not use the snapshot.
-    HardState { sequence: u64, copy: Copy },
+    HardState { sequence: u64 },
     /// The snapshot itself.
-    Writing(OpId),
+    Writing { op: OpId, file: Option<FileId> },
+    /// None: there was no space for it. The same copy is tried again, since the other one is the one that counts; as soon
+    /// as the time is known, then.
+    Waiting { until_us: Option<u64> },
 }
 
 /// See the module's description.
@@ -116,6 +121,8 @@ pub struct Metadata {
     hard_state: Option<HardState>,
     persisting: VecDeque<(ReadyNumber, u64)>,
     snapshot: Option<SnapshotInFlight>,
+    /// Closes the file of a snapshot that failed.
+    closing: Option<OpId>,
     applied: Vec<Applied>,
     /// What was proposed and is not in the journal yet.
     proposed: Proposed,
@@ -128,6 +135,9 @@ struct Proposed {
     bytes: usize,
     largest: usize,
 }
+
+/// When a snapshot for which there was no space is tried again.
+const SNAPSHOT_AGAIN_AFTER_US: u64 = 1_000_000;
 
 /// What an entry adds to the records in it, at most.
 const ENTRY_OVERHEAD: usize = 64;
@@ -172,6 +182,7 @@ impl Metadata {
             hard_state,
             persisting: VecDeque::new(),
             snapshot: None,
+            closing: None,
             applied: Vec::new(),
             proposed: Proposed::default(),
         })
@@ -247,7 +258,7 @@ impl Metadata {
                 self.applied.push(Applied { delta, proposal: entry.proposal });
             }
         }
-        self.snapshot_turn(ids, actions);
+        self.snapshot_turn(now, ids, actions);
         // The hard state of a snapshot goes out at once: nothing else would bring another turn.
         self.journal.cut(now.monotonic_us, self.image.offset().0, ids, actions);
         self.journal.close_if_idle(now.monotonic_us, self.image.offset().0, ids, actions);
@@ -280,14 +291,21 @@ impl Metadata {
         self.journal.append(entry, &[payload]).sequence
     }
 
-    fn snapshot_turn(&mut self, ids: &mut Ids, actions: &mut Vec<Action>) {
+    fn snapshot_turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
         if let Some(snapshot) = &mut self.snapshot {
-            if let SnapshotStage::HardState { sequence, copy } = &snapshot.stage
-                && *sequence <= self.journal.durable_sequence()
-            {
+            let is_next = match &mut snapshot.stage {
+                SnapshotStage::HardState { sequence } => *sequence <= self.journal.durable_sequence(),
+                SnapshotStage::Waiting { until_us } => {
+                    now.monotonic_us >= *until_us.get_or_insert(now.monotonic_us + SNAPSHOT_AGAIN_AFTER_US)
+                }
+                SnapshotStage::Writing { .. } => false,
+            };
+            if is_next {
                 let op = ids.op();
-                actions.push(Action::Io { op, steps: SNAPSHOT.write(FOLDER, copy, self.block, ids) });
-                snapshot.stage = SnapshotStage::Writing(op);
+                let steps = SNAPSHOT.write(FOLDER, &snapshot.copy, self.block, ids);
+                let file = steps.iter().find_map(|s| if let Step::Open { file, .. } = s { Some(*file) } else { None });
+                actions.push(Action::Io { op, steps });
+                snapshot.stage = SnapshotStage::Writing { op, file };
             }
             return;
         }
@@ -307,7 +325,7 @@ impl Metadata {
         let content = Bytes::from(snapshot::to_bytes(&self.image));
         let copy = Copy { generation: self.generation, first_ordinal, incarnation: self.incarnation, content };
         self.snapshot =
-            Some(SnapshotInFlight { stage: SnapshotStage::HardState { sequence, copy }, meta, first_ordinal });
+            Some(SnapshotInFlight { stage: SnapshotStage::HardState { sequence }, copy, meta, first_ordinal });
     }
 
     /// An operation that the shard started has ended. Returns whether it was one of the metadata log's.
@@ -322,7 +340,10 @@ impl Metadata {
         actions: &mut Vec<Action>,
     ) -> Result<bool, String> {
         let is_snapshot =
-            |s: &mut SnapshotInFlight| matches!(s.stage, SnapshotStage::Writing(writing) if writing == op);
+            |s: &mut SnapshotInFlight| matches!(s.stage, SnapshotStage::Writing { op: writing, .. } if writing == op);
+        if self.closing.take_if(|closing| *closing == op).is_some() {
+            return Ok(true);
+        }
         if let Some(snapshot) = self.snapshot.take_if(is_snapshot) {
             return match result {
                 Ok(_) => {
@@ -331,15 +352,34 @@ impl Metadata {
                     self.quorum.compact(snapshot.meta);
                     Ok(true)
                 }
+                Err(error) if is_full(error) => {
+                    let message = format!(
+                        "the metadata snapshot: {} failed with error {} (is the disk full?); trying again",
+                        error.what, error.errno
+                    );
+                    actions.push(Action::Log { level: LogLevel::Error, message });
+                    if let SnapshotStage::Writing { file: Some(file), .. } = snapshot.stage
+                        && error.step > 0
+                    {
+                        let op = ids.op();
+                        actions.push(Action::Io { op, steps: vec![Step::Close { file }] });
+                        self.closing = Some(op);
+                    }
+                    let stage = SnapshotStage::Waiting { until_us: None };
+                    self.snapshot = Some(SnapshotInFlight { stage, ..snapshot });
+                    Ok(true)
+                }
                 Err(error) => Err(format!("the metadata snapshot: {} failed with error {}", error.what, error.errno)),
             };
         }
         self.journal.completed(op, result, ids, actions).map_err(|e: JournalError| e.to_string())
     }
 
-    /// Whether everything proposed is applied and the journal is at rest.
+    /// Whether everything proposed is applied and the journal is at rest. A snapshot for which there is no space is not
+    /// waited for: the journal keeps what would be in it.
     pub fn is_quiet(&self) -> bool {
-        self.persisting.is_empty() && self.snapshot.is_none() && self.journal.is_idle()
+        let waits = self.snapshot.as_ref().is_none_or(|s| matches!(s.stage, SnapshotStage::Waiting { .. }));
+        self.persisting.is_empty() && waits && self.closing.is_none() && self.journal.is_idle()
     }
 
     /// Closes the journal, so that the next start knows that nothing is missing. Call until it says true.
@@ -349,6 +389,10 @@ impl Metadata {
 
     /// When the metadata log wants a tick, in microseconds of the monotonic clock.
     pub fn next_deadline_us(&self) -> Option<u64> {
-        self.journal.next_deadline_us()
+        let again = self.snapshot.as_ref().and_then(|snapshot| match snapshot.stage {
+            SnapshotStage::Waiting { until_us } => Some(until_us.unwrap_or(0)),
+            _ => None,
+        });
+        [self.journal.next_deadline_us(), again].into_iter().flatten().min()
     }
 }

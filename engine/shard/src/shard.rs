@@ -27,11 +27,14 @@ const ROUNDS_MAX: usize = 8;
 /// How long a stop waits for answers that clients still wait for.
 const STOP_ANSWERS_US: u64 = 5_000_000;
 
+/// How long a stop tries to write back where there is no space.
+const STOP_WITHOUT_SPACE_US: u64 = 5_000_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     Running,
     Answering { until_us: u64 },
-    WritingBack,
+    WritingBack { since_us: u64 },
     ClosingMetadata,
     MarkingClean { op: OpId },
     Done,
@@ -90,7 +93,7 @@ impl Shard {
     pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Completed { op, result } => self.completed(now, op, result, actions),
-            Event::FreeSpace { bytes } => self.logs.set_free_bytes(bytes),
+            Event::FreeSpace { bytes } => self.logs.set_free_bytes(bytes, actions),
             Event::Tick => {}
             Event::Stop => {
                 if self.stop == Stop::Running {
@@ -234,11 +237,20 @@ impl Shard {
             && (self.front.is_idle() || now.monotonic_us >= until_us)
         {
             self.logs.begin_stop();
-            self.stop = Stop::WritingBack;
+            self.stop = Stop::WritingBack { since_us: now.monotonic_us };
             self.logs.end_of_turn(now, actions);
         }
-        if self.stop == Stop::WritingBack && self.logs.is_stopped() {
-            self.stop = Stop::ClosingMetadata;
+        if let Stop::WritingBack { since_us } = self.stop {
+            if self.logs.is_stopped() {
+                self.stop = Stop::ClosingMetadata;
+            } else if self.logs.is_out_of_space() && now.monotonic_us >= since_us + STOP_WITHOUT_SPACE_US {
+                self.stop = Stop::Done;
+                let message = String::from(
+                    "stopped without writing everything back, since the disk is full: the journal holds what the segments \
+                     lack, and the next start goes on from there; make space for it",
+                );
+                actions.push(Action::Fatal { message });
+            }
         }
         if self.stop == Stop::ClosingMetadata && self.metadata.close(now, self.logs.ids_mut(), actions) {
             let ids = self.logs.ids_mut();

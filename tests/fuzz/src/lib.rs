@@ -82,6 +82,7 @@ fn record_batch(batch: &RecordBatch<'_>) {
                 timestamp_before_max_ms: i64::MAX,
                 timestamp_after_max_ms: 3_600_000,
                 decompressed_bytes_max: UNFOLDED_BYTES_MAX,
+                decompressed_record_bytes_max: if keys_required { 1_000 } else { usize::MAX },
                 records_max: 100_000,
             };
             if let Ok((validated_batch, validated)) = validate(batch.as_bytes(), &rules) {

@@ -108,6 +108,7 @@ fn a_full_disk_delays_and_loses_nothing() {
         (StepKind::Write, "shard-0/checkpoint"),
         (StepKind::Allocate, "shard-0/journal"),
         (StepKind::Write, ".index"),
+        (StepKind::Write, "metadata/snapshot"),
     ];
     for (number, (on, path)) in (0..).zip(faults) {
         for times in [1, 7] {
@@ -118,6 +119,15 @@ fn a_full_disk_delays_and_loses_nothing() {
             world.create("tiny", 3, Durability::Fsync, JOURNAL_FILE, None);
             world.create("written", 1, Durability::Write, JOURNAL_FILE / 3, None);
             world.run(200, &mut |_, _| {});
+            if path.starts_with("metadata") {
+                for index in 0..16 {
+                    for _ in 0..16 {
+                        world.settle(&mut |_, _| {});
+                        world.pass_us(1_100_000);
+                    }
+                    world.create(&format!("more-{index}"), 1, Durability::Fsync, JOURNAL_FILE, None);
+                }
+            }
             world.settle(&mut |_, _| {});
             let told = world
                 .node
@@ -152,6 +162,131 @@ fn below_the_reserve_produce_is_refused_until_there_is_space() {
     world.node.settle();
     let reply = world.node.reply(connection).unwrap();
     world.ledger.answered(pending, &reply);
+}
+
+/// The files of a shard's journal.
+fn journal_files(disk: &FaultDisk) -> usize {
+    disk.paths().iter().filter(|path| path.starts_with("shard-0/journal-")).count()
+}
+
+#[test]
+fn what_came_since_free_space_was_measured_does_not_take_the_reserve() {
+    let mut world = World::new(config(JOURNAL_FILE, JOURNAL_FILE * 16), 6, 14_000);
+    world.create("plain", 2, Durability::Fsync, JOURNAL_FILE, None);
+    world.settle(&mut |_, _| {});
+    let place = world.place().unwrap();
+    let files = journal_files(&world.node.disk);
+    let room = JOURNAL_FILE;
+    world.node.event(Event::FreeSpace { bytes: 2 * JOURNAL_FILE + room });
+    let connection = world.node.connect();
+    let mut taken = 0;
+    let refused = loop {
+        let batch = world.ledger.batch(5_000, None);
+        let size = batch.len() as u64;
+        let pending = world.ledger.produce(&mut world.node, connection, place, batch, None);
+        world.node.settle();
+        let reply = world.node.reply(connection).expect("there is memory and a journal for so little");
+        match produce_error(&reply) {
+            ErrorCode::NONE => taken += size,
+            error => break error,
+        }
+        world.ledger.answered(pending, &reply);
+        assert!(taken <= room, "{taken} of {room} bytes");
+    };
+    assert_eq!(refused, ErrorCode::KAFKA_STORAGE_ERROR);
+    assert!(taken + 6_000 > room, "{taken} of {room} bytes");
+    assert_eq!(journal_files(&world.node.disk), files.max(3), "the journal does not grow into the reserve");
+    let told = |world: &World, words: &str| world.node.messages.iter().any(|(_, text)| text.contains(words));
+    assert!(told(&world, "is full but for a reserve"), "{:?}", world.node.messages);
+    world.node.event(Event::FreeSpace { bytes: 1 << 40 });
+    assert!(told(&world, "there is space again"), "{:?}", world.node.messages);
+}
+
+/// A world whose segments take no more, with a produce request that waited for room. The journal has the files that it
+/// needs, or it cannot get them.
+fn without_space(journal_too: bool) -> World {
+    let mut world = World::new(config(JOURNAL_FILE, JOURNAL_FILE * 16), 7, 14_000);
+    world.create("plain", 1, Durability::Fsync, JOURNAL_FILE, None);
+    world.settle(&mut |_, _| {});
+    for path in ["topics/", "shard-0/journal"] {
+        for on in [StepKind::Write, StepKind::Open, StepKind::CreateDir, StepKind::Allocate] {
+            if path == "topics/" || journal_too && on == StepKind::Allocate {
+                world.node.disk.inject(Fault { on, path: path.to_owned(), skip: 0, times: u32::MAX, errno: ENOSPC });
+            }
+        }
+    }
+    let place = world.place().unwrap();
+    let connection = world.node.connect();
+    for _ in 0..100 {
+        let batch = world.ledger.batch(9_000, None);
+        let pending = world.ledger.produce(&mut world.node, connection, place, batch, None);
+        world.node.settle();
+        let Some(reply) = world.node.reply(connection) else {
+            // The host measures again; what the file system says of itself does not matter.
+            world.node.event(Event::FreeSpace { bytes: 1 << 40 });
+            let reply = world.node.reply(connection).expect("who waits for room is refused");
+            assert_eq!(produce_error(&reply), ErrorCode::KAFKA_STORAGE_ERROR);
+            world.ledger.now = world.node.now;
+            return world;
+        };
+        world.ledger.answered(pending, &reply);
+    }
+    panic!("everything was taken, and nothing could be written back");
+}
+
+#[test]
+fn who_waits_for_room_is_refused_when_the_disk_is_full() {
+    for journal_too in [false, true] {
+        let mut world = without_space(journal_too);
+        let disk = world.node.disk.restart(1);
+        let mut node = world.ledger.restart(disk, End::PowerCut);
+        world.ledger.go_on(&mut node);
+        world.ledger.stop(node);
+    }
+}
+
+#[test]
+fn a_start_on_a_full_disk_serves_readers_and_refuses_producers() {
+    let mut world = World::new(config(JOURNAL_FILE, JOURNAL_FILE * 16), 8, 14_000);
+    world.create("plain", 1, Durability::Fsync, JOURNAL_FILE, None);
+    world.settle(&mut |_, _| {});
+    let (connection, place) = (world.node.connect(), world.place().unwrap());
+    for _ in 0..JOURNAL_FILE / 5_000 {
+        let batch = world.ledger.batch(5_000, None);
+        let pending = world.ledger.produce(&mut world.node, connection, place, batch, None);
+        world.node.settle();
+        let reply = world.node.reply(connection).unwrap();
+        world.ledger.answered(pending, &reply);
+    }
+    let mut disk = world.node.disk.kill(1);
+    for (on, path) in
+        [(StepKind::Write, "topics/"), (StepKind::Open, "topics/"), (StepKind::Allocate, "shard-0/journal-0003")]
+    {
+        disk.inject(Fault { on, path: path.to_owned(), skip: 0, times: u32::MAX, errno: ENOSPC });
+    }
+    // Holds what is served against what was promised.
+    let mut node = world.ledger.restart(disk, End::Killed);
+    node.event(Event::FreeSpace { bytes: 0 });
+    let connection = node.connect();
+    let batch = world.ledger.batch(500, None);
+    world.ledger.produce(&mut node, connection, place, batch, None);
+    let reply = node.reply(connection).expect("a refusal waits for nothing");
+    assert_eq!(produce_error(&reply), ErrorCode::KAFKA_STORAGE_ERROR);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_space_that_never_comes() {
+    let mut world = without_space(false);
+    world.node.stop();
+    for _ in 0..20 {
+        world.node.settle();
+        world.node.pass_us(500_000);
+    }
+    let message = world.node.fatal.clone().expect("it ends");
+    assert!(message.contains("the disk is full"), "{message}");
+    let mut node = world.ledger.restart(world.node.disk.kill(1), End::Killed);
+    world.ledger.go_on(&mut node);
+    world.ledger.stop(node);
 }
 
 /// Starts on a damaged disk: either everything promised is there, or the start is refused and says why. Returns the

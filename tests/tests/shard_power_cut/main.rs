@@ -10,6 +10,7 @@
 mod faults;
 mod indexes;
 mod ledger;
+mod pressure;
 mod snapshots;
 mod world;
 

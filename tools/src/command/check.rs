@@ -9,6 +9,9 @@ use corelog_shard::config::BrokerConfig;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// The finding about free space.
+const FREE_SPACE: &str = "free space";
+
 /// The command line of `corelog check`.
 #[derive(Debug, Args)]
 #[command(after_help = format!(
@@ -46,11 +49,12 @@ impl Check {
     }
 }
 
-/// Refuses to go on where something is missing that a broker needs.
+/// Refuses to go on where something is missing that a broker needs. A disk that was filled keeps nobody from reading what
+/// is on it, nor retention from making space.
 pub(crate) fn require(config: &BrokerConfig) -> Result<(), Failure> {
     let missing: Vec<String> = look(config)
         .into_iter()
-        .filter(|finding| !finding.ok)
+        .filter(|finding| !(finding.ok || finding.name == FREE_SPACE && has_journal(config)))
         .map(|Finding { name, seen, cure, .. }| format!("{name}: {seen} (cure: {cure})"))
         .collect();
     match missing.as_slice() {
@@ -69,12 +73,9 @@ fn look(config: &BrokerConfig) -> Vec<Finding> {
 
 /// Whether the journal fits: what it still needs, and what is kept for checkpoints and deletion.
 fn free_space(config: &BrokerConfig, data_dir: &Path) -> Finding {
-    let name = "free space";
+    let name = FREE_SPACE;
     let journal = &config.journal;
-    // A start makes the first files of both journals; the ring grows as it is needed.
-    let first = 2 * journal.file_bytes + 2 * journal.metadata_file_bytes;
-    let there = ["shard-0", "metadata"].iter().map(|folder| allocated(&data_dir.join(folder))).sum::<u64>();
-    let needed = first.saturating_sub(there) + 2 * journal.file_bytes;
+    let needed = first_files(config).saturating_sub(allocated_in(data_dir)) + 2 * journal.file_bytes;
     let at = data_dir.ancestors().find(|path| path.exists() && !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match nix::sys::statvfs::statvfs(at) {
         Ok(space) => {
@@ -101,6 +102,21 @@ fn free_space(config: &BrokerConfig, data_dir: &Path) -> Finding {
     }
 }
 
+/// The bytes of the first files of both journals, which a start makes; the ring grows as it is needed.
+fn first_files(config: &BrokerConfig) -> u64 {
+    2 * config.journal.file_bytes + 2 * config.journal.metadata_file_bytes
+}
+
+/// Whether the first journal files are there.
+fn has_journal(config: &BrokerConfig) -> bool {
+    allocated_in(Path::new(&config.data_dir)) >= first_files(config)
+}
+
+/// The bytes of all journal files.
+fn allocated_in(data_dir: &Path) -> u64 {
+    ["shard-0", "metadata"].iter().map(|folder| allocated(&data_dir.join(folder))).sum()
+}
+
 /// The bytes of the journal files in a folder.
 fn allocated(folder: &Path) -> u64 {
     let Ok(entries) = folder.read_dir() else { return 0 };
@@ -123,6 +139,26 @@ mod tests {
         let found = free_space(&config, folder.path());
         assert!(!found.ok && found.cure.contains("make room"), "{found:?}");
         assert!(require(&config).is_err());
+    }
+
+    #[test]
+    fn a_disk_that_was_filled_keeps_no_broker_from_its_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = BrokerConfig::default();
+        config.data_dir = folder.path().to_str().unwrap().to_owned();
+        // More than any disk has.
+        config.journal.file_bytes = 1 << 42;
+        assert!(require(&config).is_err());
+        for (folder, len) in [("shard-0", config.journal.file_bytes), ("metadata", config.journal.metadata_file_bytes)]
+        {
+            let folder = Path::new(&config.data_dir).join(folder);
+            std::fs::create_dir(&folder).unwrap();
+            for name in ["journal-0000", "journal-0001"] {
+                std::fs::File::create(folder.join(name)).unwrap().set_len(len).unwrap();
+            }
+        }
+        assert!(!free_space(&config, folder.path()).ok, "check tells");
+        require(&config).unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     #[test]

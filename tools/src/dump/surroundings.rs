@@ -52,7 +52,10 @@ impl Extent {
             Self::Flushed { position, .. } => {
                 format!("being written back: the checkpoint relies on the bytes below {position}")
             }
-            Self::Unknown => "no part of the log by the checkpoint: from before or after it".to_owned(),
+            Self::Unknown => {
+                "the checkpoint relies on nothing in it: the journal still has its records, or it is left over"
+                    .to_owned()
+            }
             Self::Earlier { .. } => {
                 "no checkpoint tells, but a later segment stands beside it: it has to be whole".to_owned()
             }

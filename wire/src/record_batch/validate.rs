@@ -58,6 +58,9 @@ pub struct ProduceRules {
     /// How many bytes a compressed batch may unfold to. More is refused as MESSAGE_TOO_LARGE, which makes Java's producer
     /// split the batch and send it again.
     pub decompressed_bytes_max: usize,
+    /// `max.decompressed.message.bytes` of the topic: how many bytes a record of a compressed batch may have behind its
+    /// length. More is refused as INVALID_RECORD.
+    pub decompressed_record_bytes_max: usize,
     /// How many records a batch may have. More is refused as MESSAGE_TOO_LARGE.
     pub records_max: usize,
 }
@@ -74,6 +77,7 @@ impl Default for ProduceRules {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             decompressed_bytes_max: DECOMPRESSED_BATCH_BYTES_MAX_DEFAULT,
+            decompressed_record_bytes_max: usize::MAX,
             records_max: BATCH_RECORDS_MAX_DEFAULT,
         }
     }
@@ -297,9 +301,16 @@ fn check_records(
     let mut keys_missing = false;
     let timestamps = if rules.depth >= depth_needed || rules.keys_required {
         let mut timestamps = TimestampSummary::EMPTY;
+        let record_bytes_max = match compression {
+            Compression::None => usize::MAX,
+            _ => rules.decompressed_record_bytes_max,
+        };
         walk(batch, rules.decompressed_bytes_max, |record| {
             if record.offset_delta != record.index {
                 return Err(RecordFault::OffsetDelta(record.offset_delta));
+            }
+            if record.body_len > record_bytes_max {
+                return Err(RecordFault::TooLong(record.body_len));
             }
             keys_missing |= !record.has_key;
             timestamps.add(record);

@@ -31,6 +31,9 @@ pub enum RecordFault {
     BodyLength(i32),
     /// The offset delta is not the record's index. Only producers' batches are checked for this.
     OffsetDelta(i32),
+    /// The record has so many bytes behind its length, more than a compressed batch may bring. Only producers' batches are
+    /// checked for this.
+    TooLong(usize),
     /// The batch's record count is negative.
     NegativeCount(i32),
     /// There are more bytes than the batch's record count accounts for.
@@ -50,6 +53,7 @@ impl fmt::Display for RecordFault {
             Self::HeaderCount(count) => write!(f, "invalid header count {count}"),
             Self::BodyLength(length) => write!(f, "the record's content is not as long as its length {length}"),
             Self::OffsetDelta(delta) => write!(f, "the offset delta is {delta}, not the record's index"),
+            Self::TooLong(bytes) => write!(f, "the record has {bytes} bytes, which is more than the topic allows"),
             Self::NegativeCount(count) => write!(f, "invalid record count {count}"),
             Self::TrailingBytes => f.write_str("there are bytes behind the last record"),
             Self::Compression(error) => error.fmt(f),
@@ -101,6 +105,8 @@ pub(super) struct Outline {
     /// In ms since 1970. The batch's max timestamp where the broker gave the timestamps.
     pub(super) timestamp: i64,
     pub(super) has_key: bool,
+    /// The bytes behind its length.
+    pub(super) body_len: usize,
 }
 
 /// Whether a walk goes on after a record.
@@ -185,7 +191,7 @@ fn read_outline<S: Source>(
         return Err(RecordFault::BodyLength(length));
     }
     let timestamp = append_time.unwrap_or(base_timestamp.wrapping_add(timestamp_delta));
-    Ok(Outline { index, offset_delta, timestamp, has_key: key_len >= 0 })
+    Ok(Outline { index, offset_delta, timestamp, has_key: key_len >= 0, body_len })
 }
 
 #[inline(always)]

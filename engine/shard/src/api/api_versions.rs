@@ -12,6 +12,9 @@ use corelog_wire::error_code::ErrorCode;
 use super::{Call, Outcome, ReplyTo};
 use crate::front::Identity;
 
+/// A client that does not say whom it believes to talk to.
+const NO_NODE: i32 = -1;
+
 /// Answers at once.
 pub(crate) fn handle(identity: &Identity, call: &Call<'_>) -> Outcome {
     if !ApiKey::ApiVersions.serves(call.to.version) {
@@ -27,11 +30,16 @@ pub(crate) fn handle(identity: &Identity, call: &Call<'_>) -> Outcome {
     if version >= 3 && !is_named {
         return refuse(&call.to, ErrorCode::INVALID_REQUEST, &[]);
     }
-    // A client that believes to talk to somebody else has outdated addresses (KIP-1242).
-    let is_misrouted = request.cluster_id.is_some_and(|cluster_id| cluster_id != identity.cluster_id)
-        || request.node_id >= 0 && request.node_id != identity.node_id;
-    if version >= 5 && is_misrouted {
-        return refuse(&call.to, ErrorCode::REBOOTSTRAP_REQUIRED, &[]);
+    match (request.cluster_id, request.node_id) {
+        (None, NO_NODE) => {}
+        // A client that believes to talk to somebody else has outdated addresses (KIP-1242).
+        (Some(cluster_id), node_id) if node_id != NO_NODE => {
+            if cluster_id != identity.cluster_id || node_id != identity.node_id {
+                return refuse(&call.to, ErrorCode::REBOOTSTRAP_REQUIRED, &[]);
+            }
+        }
+        // One without the other says nothing.
+        _ => return refuse(&call.to, ErrorCode::INVALID_REQUEST, &[]),
     }
     call.to.answer(&ApiVersionsResponse { api_keys: (&ranges()).into(), ..Default::default() })
 }

@@ -17,8 +17,8 @@ use alloc::vec::Vec;
 use corelog_replication::ids::PartitionIndex;
 use corelog_replication::metadata::{BrokerImage, MetadataImage, TopicImage};
 use corelog_wire::api::fetch::{
-    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, ForgottenTopic, LeaderIdAndEpoch,
-    NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, ForgottenTopic,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use corelog_wire::array::Array;
 use corelog_wire::error_code::ErrorCode;
@@ -42,6 +42,8 @@ const FIRST_WITH_ERROR: i16 = 7;
 const READ_COMMITTED: i8 = 1;
 /// No offset.
 const NONE: i64 = -1;
+/// The leader epoch of a client that does not say which one it knows.
+const UNKNOWN_EPOCH: i32 = -1;
 /// No records.
 const NOTHING: Fetched = Fetched::Memory(Vec::new());
 
@@ -228,11 +230,17 @@ fn find(cx: &Context<'_>, wanted: &FetchPartition) -> Found {
     let Some(id) = cx.logs.find(topic.id(), wanted.partition) else {
         return Found { leader, ..Found::refused(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
     };
-    if let Err(error) = check_leader_epoch(cx, id, wanted.current_leader_epoch) {
+    // Every negative epoch says nothing here; in ListOffsets only -1 does.
+    if let Err(error) = check_leader_epoch(cx, id, wanted.current_leader_epoch.max(UNKNOWN_EPOCH)) {
+        // Only a client that is behind has to hear who leads.
+        let leader = leader.filter(|_| error == ErrorCode::FENCED_LEADER_EPOCH);
         return Found { leader, ..Found::refused(error) };
     }
     let (log_start, log_end) = (cx.logs.log_start_offset(id), cx.logs.log_end_offset(id));
-    let diverging = diverging_epoch(cx, id, wanted);
+    let diverging = match diverging_epoch(cx, id, wanted) {
+        Ok(diverging) => diverging,
+        Err(error) => return Found::refused(error),
+    };
     if diverging.is_none() && !(log_start..=log_end).contains(&wanted.fetch_offset) {
         return Found::refused(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
@@ -256,18 +264,31 @@ fn find_topic<'i>(image: &'i MetadataImage, key: &TopicKey) -> Result<&'i Arc<To
 }
 
 /// Where the client's log and ours part, if the epoch that it fetched last says that they do (KIP-595).
-fn diverging_epoch(cx: &Context<'_>, id: PartitionId, wanted: &FetchPartition) -> Option<(i32, i64)> {
-    if wanted.last_fetched_epoch < 0 {
-        return None;
+///
+/// # Errors
+/// OFFSET_OUT_OF_RANGE for an offset below the log start, whatever the epochs say, and for an epoch above ours, whose end
+/// nobody here knows.
+fn diverging_epoch(
+    cx: &Context<'_>,
+    id: PartitionId,
+    wanted: &FetchPartition,
+) -> Result<Option<(i32, i64)>, ErrorCode> {
+    let fetched_epoch = wanted.last_fetched_epoch;
+    if fetched_epoch < 0 {
+        return Ok(None);
     }
     let partition = cx.logs.partition(id);
+    if fetched_epoch > partition.leader_epoch || wanted.fetch_offset < partition.log_start {
+        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
     let starts = partition.epochs.starts();
-    let after = starts.partition_point(|start| start.epoch <= wanted.last_fetched_epoch);
-    // The last epoch that is not above the client's, and where it ends in our log.
-    let epoch = after.checked_sub(1).map(|index| starts[index].epoch)?;
+    let after = starts.partition_point(|start| start.epoch <= fetched_epoch);
+    // The last epoch that is not above the client's, and where it ends in our log. The client's own, where ours are all
+    // above it: it ended before the first of them began.
+    let epoch = after.checked_sub(1).map_or(fetched_epoch, |index| starts[index].epoch);
     let end_offset = starts.get(after).map_or(partition.log_end, |next| next.start_offset);
-    let diverges = epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset;
-    diverges.then_some((epoch, end_offset))
+    let diverges = epoch < fetched_epoch || end_offset < wanted.fetch_offset;
+    Ok(diverges.then_some((epoch, end_offset)))
 }
 
 /// What a partition counts towards the bytes a client waits for.
@@ -475,13 +496,19 @@ impl Pending {
             log_start_offset: found.log_start_offset,
             diverging_epoch,
             current_leader,
-            aborted_transactions: self.is_read_committed.then_some(Array::EMPTY),
+            aborted_transactions: self.aborted_transactions(found),
             records: Some(match &found.records {
                 Fetched::Memory(segments) => Records::Segments(segments),
                 Fetched::InPlace(found) => Records::Elsewhere(found.range.len),
             }),
             ..PartitionData::default()
         }
+    }
+
+    /// Null, but for what is read committed, where nothing is ever aborted, and, as in Kafka, for what does not exist.
+    fn aborted_transactions(&self, found: &Found) -> Option<Array<'static, AbortedTransaction>> {
+        let is_read = found.error.is_none() && found.diverging.is_none();
+        (is_read && self.is_read_committed || found.is_unknown()).then_some(Array::EMPTY)
     }
 
     /// Clients before version 6 do not know the error of a disk, and come back after this one.

@@ -58,6 +58,8 @@ enum Wanted {
     All,
     Names(Vec<String>),
     Ids(Vec<TopicId>),
+    /// Topics named in a way that the request's version does not allow, as they stand there.
+    Malformed(Vec<(String, TopicId)>),
 }
 
 /// Topics that are being created because somebody asked for their metadata.
@@ -78,9 +80,9 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
         return Outcome::Close(reason);
     }
     let version = call.to.version;
-    let (wanted, malformed) = match request.topics {
-        None => (Wanted::All, false),
-        Some(topics) if version == 0 && topics.is_empty() => (Wanted::All, false),
+    let wanted = match request.topics {
+        None => Wanted::All,
+        Some(topics) if version == 0 && topics.is_empty() => Wanted::All,
         Some(topics) => named(version, topics),
     };
     let mut pending = Pending {
@@ -91,9 +93,6 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
         with_cluster_operations: request.include_cluster_authorized_operations,
         waiting: 0,
     };
-    if malformed {
-        return pending.refuse(shared, cx);
-    }
     let mut proposals = Vec::new();
     if request.allow_auto_topic_creation && cx.config.auto_create_topics {
         proposals = pending.create_missing(shared, cx);
@@ -106,23 +105,22 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
     Outcome::Wait(Parked::Metadata(pending), Wait { proposals, weight, ..Wait::default() })
 }
 
-/// The topics that a request names, and whether it does so in a way that its version does not allow.
-fn named(version: i16, topics: Array<'_, MetadataRequestTopic<'_>>) -> (Wanted, bool) {
+/// The topics that a request names.
+fn named(version: i16, topics: Array<'_, MetadataRequestTopic<'_>>) -> Wanted {
     let has_id = |topic: MetadataRequestTopic<'_>| !topic.topic_id.is_zero();
-    let names = || {
-        let mut seen = BTreeSet::new();
-        let names = topics.iter().filter_map(|topic| topic.name).filter(|name| seen.insert(*name));
-        names.map(ToString::to_string).collect()
-    };
-    if version < FIRST_WITH_IDS && topics.iter().any(|topic| topic.name.is_none() || has_id(topic)) {
-        return (Wanted::Names(names()), true);
-    }
-    if topics.iter().any(has_id) {
+    let by_id = topics.iter().any(has_id);
+    if by_id && version >= FIRST_WITH_IDS {
         // As in Kafka: once one topic is named by id, names are not looked at.
         let ids: BTreeSet<TopicId> = topics.iter().filter(|topic| has_id(*topic)).map(|topic| topic.topic_id).collect();
-        return (Wanted::Ids(ids.into_iter().collect()), false);
+        return Wanted::Ids(ids.into_iter().collect());
     }
-    (Wanted::Names(names()), false)
+    if by_id || topics.iter().any(|topic| topic.name.is_none()) {
+        let as_they_stand = topics.iter().map(|topic| (topic.name.unwrap_or_default().to_string(), topic.topic_id));
+        return Wanted::Malformed(as_they_stand.collect());
+    }
+    let mut seen = BTreeSet::new();
+    let names = topics.iter().filter_map(|topic| topic.name).filter(|name| seen.insert(*name));
+    Wanted::Names(names.map(ToString::to_string).collect())
 }
 
 impl TopicCreation {
@@ -184,6 +182,8 @@ impl Pending {
         for name in names {
             match shared.creation.under_way.get(name) {
                 Some(proposal) => proposals.push(*proposal),
+                // A coordinator's topic has to be made as the coordinator wants it; there is none yet.
+                None if is_internal(name) => {}
                 None if cx.metadata.image().topic_by_name(name).is_none() => missing.push(name.as_str()),
                 None => {}
             }
@@ -206,13 +206,6 @@ impl Pending {
     pub(crate) fn decided(&mut self) -> bool {
         self.waiting -= 1;
         self.waiting == 0
-    }
-
-    /// Every topic of a malformed request gets the same error.
-    fn refuse(mut self, shared: &Shared, cx: &Context<'_>) -> Outcome {
-        let Wanted::Names(names) = &self.wanted else { unreachable!("only names can be malformed") };
-        self.refused = names.iter().map(|name| (name.clone(), ErrorCode::INVALID_REQUEST)).collect();
-        self.answer(shared, cx)
     }
 
     /// Answers from the image as it is now.
@@ -255,6 +248,10 @@ impl Pending {
                 true => CLUSTER_OPERATIONS,
                 false => OPERATIONS_NOT_ASKED_FOR,
             },
+            error_code: match self.wanted {
+                Wanted::Malformed(_) => ErrorCode::INVALID_REQUEST,
+                _ => ErrorCode::NONE,
+            },
             ..MetadataResponse::default()
         })
     }
@@ -266,6 +263,7 @@ impl Pending {
             Wanted::Ids(ids) => {
                 ids.iter().map(|id| image.topic_by_id(*id).map_or(Found::NoId(*id), Found::Topic)).collect()
             }
+            Wanted::Malformed(topics) => topics.iter().map(|(name, id)| Found::Malformed(name, *id)).collect(),
         }
     }
 
@@ -285,6 +283,7 @@ enum Found<'a> {
     Topic(&'a Arc<TopicImage>),
     NoName(&'a str, ErrorCode),
     NoId(TopicId),
+    Malformed(&'a str, TopicId),
 }
 
 impl Found<'_> {
@@ -293,13 +292,14 @@ impl Found<'_> {
             Self::Topic(_) => ErrorCode::NONE,
             Self::NoName(_, error) => *error,
             Self::NoId(_) => ErrorCode::UNKNOWN_TOPIC_ID,
+            Self::Malformed(..) => ErrorCode::INVALID_REQUEST,
         }
     }
 
     fn name(&self) -> Option<&str> {
         match self {
             Self::Topic(topic) => Some(topic.name()),
-            Self::NoName(name, _) => Some(name),
+            Self::NoName(name, _) | Self::Malformed(name, _) => Some(name),
             Self::NoId(_) => None,
         }
     }
@@ -308,7 +308,7 @@ impl Found<'_> {
         match self {
             Self::Topic(topic) => topic.id(),
             Self::NoName(..) => TopicId::ZERO,
-            Self::NoId(id) => *id,
+            Self::NoId(id) | Self::Malformed(_, id) => *id,
         }
     }
 }

@@ -204,6 +204,7 @@ fn rules(produce_version: i16, config: &TopicConfig, now_ms: i64) -> ProduceRule
         now_ms,
         timestamp_before_max_ms: config.timestamp_before_max_ms,
         timestamp_after_max_ms: config.timestamp_after_max_ms,
+        decompressed_record_bytes_max: config.max_decompressed_record_bytes,
         ..ProduceRules::default()
     }
 }

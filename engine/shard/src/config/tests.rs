@@ -224,6 +224,24 @@ fn kafkas_other_keys_are_accepted_and_listed() {
 }
 
 #[test]
+fn what_changes_nothing_here_is_checked_nevertheless() {
+    let defaults = TopicConfig::default();
+    let set = |key: &str, value: &str| defaults.with_overrides(&overrides(&[(key, value)])).map(|_| ());
+    for level in ["-1", "1", "9"] {
+        assert!(set("compression.gzip.level", level).is_ok());
+    }
+    assert!(set("compression.gzip.level", "0").unwrap_err().to_string().contains("0 is not a level"));
+    for key in ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"] {
+        for good in ["", "*", "0:1", "0:1, 12:3"] {
+            assert!(set(key, good).is_ok(), "{good}");
+        }
+        for bad in ["x", "0", "0:", ":1", "0:1,x", "-1:1", "0:1:2"] {
+            assert!(set(key, bad).unwrap_err().to_string().contains("neither PARTITION:BROKER nor *"), "{bad}");
+        }
+    }
+}
+
+#[test]
 fn unknown_keys_are_refused_with_the_nearest() {
     assert_eq!(
         refusal(&[("num.partition", "1")]),

@@ -5,6 +5,7 @@
 
 mod keys;
 
+pub(super) use keys::DECOMPRESSED_RECORD_BYTES_MAX;
 pub use keys::TOPIC_KEYS;
 
 use super::key::{ConfigError, ConfigKey, Effect, Value, find, outside, set_defaults};
@@ -71,6 +72,8 @@ pub struct TopicConfig {
     pub file_delete_delay_ms: u64,
     /// `max.message.bytes`: the longest record batch, as it was sent.
     pub max_message_bytes: usize,
+    /// `max.decompressed.message.bytes`: the longest record of a compressed batch, as it is when decompressed.
+    pub max_decompressed_record_bytes: usize,
     /// `message.timestamp.type` is LogAppendTime: records carry the broker's time.
     pub log_append_time: bool,
     /// `message.timestamp.before.max.ms`: how far a record's timestamp may lie in the past.
@@ -106,6 +109,7 @@ impl TopicConfig {
             index_interval_bytes: 0,
             file_delete_delay_ms: 0,
             max_message_bytes: 0,
+            max_decompressed_record_bytes: 0,
             log_append_time: false,
             timestamp_before_max_ms: 0,
             timestamp_after_max_ms: 0,

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use corelog_wire::api::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use corelog_wire::api::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use corelog_wire::api::metadata::MetadataRequest;
 use corelog_wire::api::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
@@ -241,6 +242,57 @@ fn reads_wait_for_memory_in_turn() {
 }
 
 #[test]
+fn large_answers_wait_while_clients_do_not_read() {
+    const CLIENTS: u64 = 30;
+    const REQUESTS: usize = 10;
+    for partitions in [200, 2_000] {
+        let mut host = Host::with_large_metadata();
+        host.create_topic("t", partitions, &[]);
+        host.config().memory.reads = 200_000;
+        let ids: Vec<_> = (0..CLIENTS).map(|number| host.open(number)).collect();
+        for id in &ids {
+            host.slow.insert(*id);
+            for _ in 0..REQUESTS {
+                host.send(*id, 9, &MetadataRequest::default());
+            }
+        }
+        host.turn();
+        let mut answers = vec![0; ids.len()];
+        let mut held = 0;
+        for (id, answers) in ids.iter().zip(&mut answers) {
+            while let Some(reply) = host.try_reply(*id) {
+                held += reply.len();
+                *answers += 1;
+            }
+        }
+        // Twice the memory, one answer more, and what is too small to be counted.
+        let most = 600_000 + CLIENTS as usize * limits::ANSWER_COUNTED_BYTES_MIN;
+        assert!(held > 200_000 && held < most, "{held} bytes wait for clients that do not read");
+        let stranger = host.open(CLIENTS);
+        host.ask(stranger, 3, &ApiVersionsRequest::default());
+        // Everybody reads in the end, the last ones first.
+        while answers.iter().any(|answers| *answers < REQUESTS) {
+            let before = answers.clone();
+            for id in ids.iter().rev() {
+                host.drain(*id);
+                host.turn();
+            }
+            for (id, answers) in ids.iter().zip(&mut answers) {
+                while host.try_reply(*id).is_some() {
+                    *answers += 1;
+                }
+            }
+            assert_ne!(answers, before, "nobody gets on");
+        }
+        for id in ids {
+            host.drain(id);
+        }
+        host.turn();
+        assert!(is_at_rest(&mut host));
+    }
+}
+
+#[test]
 fn reads_of_a_client_that_left_count_until_they_end() {
     let mut host = Host::new();
     host.create_topic("t", 1, &[SMALL_SEGMENTS]);
@@ -423,6 +475,11 @@ fn api_versions_5_finds_misrouted_clients() {
         (Some(CLUSTER_ID), NODE_ID, ErrorCode::NONE),
         (Some(CLUSTER_ID), NODE_ID + 1, ErrorCode::REBOOTSTRAP_REQUIRED),
         (Some("another"), NODE_ID, ErrorCode::REBOOTSTRAP_REQUIRED),
+        (Some(""), NODE_ID, ErrorCode::REBOOTSTRAP_REQUIRED),
+        (Some(CLUSTER_ID), -1, ErrorCode::INVALID_REQUEST),
+        (Some(""), -1, ErrorCode::INVALID_REQUEST),
+        (None, NODE_ID, ErrorCode::INVALID_REQUEST),
+        (None, -2, ErrorCode::INVALID_REQUEST),
     ];
     for (cluster_id, node_id, expected) in cases {
         let request =

@@ -12,12 +12,13 @@ use corelog_wire::buffer::{ALIGN, AlignedBuf};
 
 use super::{Geometry, JournalError, PREPARE_AGAIN_AFTER_US};
 use crate::ids::Ids;
-use crate::io::{Action, ENOSPC, FileId, IoError, LogLevel, OpId, OpenMode, Step};
+use crate::io::{Action, FileId, IoError, LogLevel, OpId, OpenMode, Step, is_full};
 
 /// How much of a new file one write fills with zeros, in bytes.
 const PREPARE_PIECE: usize = 1 << 20;
-/// Disk quota exceeded, in Linux's numbering.
-const EDQUOT: i32 = 122;
+
+/// One that is full, one that is filled, and the reserve.
+const FILES_THAT_TURN: usize = 3;
 
 /// What is known of one file of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub(super) struct Ring {
     preparing: Option<Preparing>,
     out_of_space: bool,
     prepare_again_at_us: u64,
+    /// Whether files may be made that are not there yet.
+    may_grow: bool,
 }
 
 impl Ring {
@@ -81,6 +84,7 @@ impl Ring {
             preparing: None,
             out_of_space: false,
             prepare_again_at_us: 0,
+            may_grow: true,
         }
     }
 
@@ -158,6 +162,9 @@ impl Ring {
         if ready >= self.geometry.files_max {
             return;
         }
+        if !self.may_prepare() {
+            return;
+        }
         let (slot, file, steps) = self.preparation(ids);
         let op = ids.op();
         let was_open = !matches!(steps.first(), Some(Step::Open { .. }));
@@ -165,14 +172,41 @@ impl Ring {
         actions.push(Action::Io { op, steps });
     }
 
+    /// How many bytes the files take that are not there yet.
+    pub(super) fn growth_bytes(&self) -> u64 {
+        let there = self.slots.iter().filter(|slot| !matches!(slot, Slot::Missing)).count();
+        self.geometry.files_max.saturating_sub(there) as u64 * self.geometry.file_len
+    }
+
+    /// Whether another file may be prepared: there is space for it, or it is there, or without it the ring cannot turn.
+    fn may_prepare(&self) -> bool {
+        let unready = self.slots.iter().find(|slot| !matches!(slot, Slot::Ready(_)));
+        self.may_grow || !self.can_turn() || matches!(unready, Some(Slot::Raw(_)))
+    }
+
+    /// Whether there are enough files to free one while the next is filled.
+    fn can_turn(&self) -> bool {
+        self.slots.iter().filter(|slot| matches!(slot, Slot::Ready(_))).count() >= FILES_THAT_TURN
+    }
+
+    /// Whether nothing more can be taken until there is space for another file.
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.can_turn() && self.is_short()
+    }
+
+    /// Whether there is space for files that are not there yet.
+    pub(super) fn set_may_grow(&mut self, may_grow: bool) {
+        self.may_grow = may_grow;
+    }
+
     /// Whether there are too few files because there was no space for another one.
     pub(super) fn is_short(&self) -> bool {
-        self.spare() < 2 && (self.out_of_space || self.prepare_again_at_us > 0)
+        self.spare() < 2 && (self.out_of_space || self.prepare_again_at_us > 0 || !self.may_prepare())
     }
 
     /// When the preparation of another file is tried again, if it has to be.
     pub(super) fn prepare_again_at_us(&self) -> Option<u64> {
-        (self.is_short() && self.preparing.is_none()).then_some(self.prepare_again_at_us)
+        (self.is_short() && self.preparing.is_none() && self.may_prepare()).then_some(self.prepare_again_at_us)
     }
 
     /// Chooses the next file to prepare, marks it, and says how.
@@ -200,6 +234,11 @@ impl Ring {
         self.prepare_again_at_us = 0;
     }
 
+    /// A preparation failed. The file stays as it is if it could be opened: the next one writes all of it again.
+    pub(super) fn left_unprepared(&mut self, slot: u32, opened: Option<FileId>) {
+        self.slots[slot as usize] = opened.map_or(Slot::Missing, Slot::Raw);
+    }
+
     /// Takes the completion of a preparation; `None` when the operation was another's.
     pub(super) fn completed(
         &mut self,
@@ -219,7 +258,7 @@ impl Ring {
                 let message = alloc::format!("cannot remove the unfinished {path}: {} ({})", error.what, error.errno);
                 actions.push(Action::Log { level: LogLevel::Warn, message });
             }
-            Err(error) if error.step == 0 || error.errno == ENOSPC || error.errno == EDQUOT => {
+            Err(error) if error.step == 0 || is_full(error) => {
                 let message = alloc::format!(
                     "the journal cannot grow by {path}: {} (errno {}); it goes on with {} files",
                     error.what,

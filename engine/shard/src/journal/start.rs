@@ -10,11 +10,12 @@ use alloc::vec::Vec;
 
 use corelog_wire::buffer::{ALIGN, AlignedBuf};
 
+use super::JournalKind;
 use super::ring::{FileUse, Ring, Slot};
 use super::scan::{OpenError, Recovered};
 use super::writer::{Journal, Origin};
 use crate::ids::Ids;
-use crate::io::{Disk, EWOULDBLOCK, FileId, Step};
+use crate::io::{Disk, EWOULDBLOCK, FileId, Step, is_full};
 
 impl Journal {
     /// Starts a new incarnation behind what was recovered. It begins with a fresh file, and prepares as many as it
@@ -61,10 +62,25 @@ impl Journal {
         let slots = recovered.slots();
         let end_ordinal = in_use.back().map_or(0, |used| used.ordinal);
         let mut ring = Ring::new(recovered.geometry.clone(), slots, in_use, recovered.first_needed);
+        let kind = recovered.geometry.kind;
         // What is missing is made again, or the next start would miss it once more.
         let wanted = if recovered.damage.is_empty() { 0 } else { recovered.files_known() };
         while ring.free() == 0 || ring.spare() < 2 || ring.slots() < wanted {
-            prepare(disk, &recovered, &mut ring, ids)?;
+            match prepare(disk, &recovered, &mut ring, ids) {
+                Ok(()) => {}
+                // What is there can be read, and retention makes space: only producers have to wait. Metadata does not wait:
+                // every start writes some.
+                Err(OpenError::Io { error, .. })
+                    if is_full(&error) && ring.free() > 0 && kind == JournalKind::Shard =>
+                {
+                    break;
+                }
+                Err(OpenError::Io { doing, mut error }) if is_full(&error) => {
+                    error.what.push_str("; make space on this file system");
+                    return Err(OpenError::Io { doing, error });
+                }
+                Err(error) => return Err(error),
+            }
         }
         let origin = Origin {
             incarnation,
@@ -80,12 +96,15 @@ impl Journal {
 }
 
 fn prepare(disk: &mut dyn Disk, recovered: &Recovered, ring: &mut Ring, ids: &mut Ids) -> Result<(), OpenError> {
-    let (slot, _, steps) = ring.preparation(ids);
+    let (slot, file, steps) = ring.preparation(ids);
     for step in steps {
         let opening = matches!(step, Step::Open { .. });
         disk.run(step).map_err(|error| match error.errno {
             EWOULDBLOCK if opening => OpenError::Locked { path: recovered.geometry.path(slot) },
-            _ => OpenError::Io { doing: "preparing a journal file", error },
+            _ => {
+                ring.left_unprepared(slot, (!opening).then_some(file));
+                OpenError::Io { doing: "preparing a journal file", error }
+            }
         })?;
     }
     ring.prepared(slot);

@@ -245,6 +245,21 @@ impl Journal {
         self.open.is_none() && self.full.is_empty() && self.writes.is_empty() && self.syncing.is_none()
     }
 
+    /// How many bytes more the files will take when there are as many as may be.
+    pub fn growth_bytes(&self) -> u64 {
+        self.ring.growth_bytes()
+    }
+
+    /// Whether nothing more can be taken until there is space for another file.
+    pub fn is_stuck(&self) -> bool {
+        self.ring.is_stuck()
+    }
+
+    /// Whether there is space for files that are not there yet. Until told otherwise there is.
+    pub fn set_may_grow(&mut self, may_grow: bool) {
+        self.ring.set_may_grow(may_grow);
+    }
+
     /// Whether an entry with a payload of `bytes` may be appended for a producer. It says no while the ring is full but
     /// for the reserve, and while too much waits to be written; ask again after a completion or a release.
     pub fn has_room(&self, bytes: usize) -> bool {

@@ -105,6 +105,13 @@ pub enum Lookup {
     Failed(ErrorCode),
 }
 
+/// Whether the operator was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    NotYet,
+    Yes,
+}
+
 /// See the module's description.
 pub struct Logs {
     pub(super) block: usize,
@@ -119,11 +126,17 @@ pub struct Logs {
     log_starts: VecDeque<(u64, PartitionId, i64)>,
     /// Which partitions have entries in which use of a journal file, oldest first.
     pub(super) users: VecDeque<(u64, Vec<PartitionId>)>,
-    closed_chunks: VecDeque<PartitionId>,
+    /// One entry for every chunk that takes no more: what is not in it is never evicted.
+    pub(super) closed_chunks: VecDeque<PartitionId>,
     chunk_pool: ChunkPool,
     pub(super) tail_memory: usize,
     pub(super) dirty_bytes: u64,
-    free_bytes: u64,
+    /// Bytes that producers may still write until free space is measured again.
+    pub(super) disk_room: u64,
+    /// Somebody waits until less is dirty.
+    pub(super) room_wanted: bool,
+    /// A batch was refused for want of space.
+    disk_full: Option<Told>,
     retention_due_us: u64,
     pub(super) write_back: WriteBack,
     pub(super) reads: Reads,
@@ -152,7 +165,9 @@ impl Logs {
             chunk_pool: ChunkPool::default(),
             tail_memory: 0,
             dirty_bytes: 0,
-            free_bytes: u64::MAX,
+            disk_room: u64::MAX,
+            room_wanted: false,
+            disk_full: None,
             retention_due_us: 0,
             write_back,
             reads: Reads::new(limits.read_bytes),
@@ -222,9 +237,20 @@ impl Logs {
         self.metadata_offset = offset;
     }
 
-    /// The file system has this many bytes left, as the host measured.
-    pub fn set_free_bytes(&mut self, bytes: u64) {
-        self.free_bytes = bytes;
+    /// The file system has this many bytes left, as the host measured. What is dirty has no place in it yet. The journal
+    /// grows only where as much again as it may take is left to producers.
+    pub fn set_free_bytes(&mut self, bytes: u64, actions: &mut Vec<Action>) {
+        // Whatever the file system says of itself: there may be a quota.
+        let bytes = if self.write_back.is_out_of_space() || self.journal.is_stuck() { 0 } else { bytes };
+        let room = bytes.saturating_sub(self.dirty_bytes).saturating_sub(self.limits.reserve_bytes);
+        let growth = self.journal.growth_bytes();
+        let may_grow = room / 2 >= growth;
+        self.journal.set_may_grow(may_grow);
+        self.disk_room = if may_grow { room - growth } else { room };
+        if self.disk_full == Some(Told::Yes) && self.disk_room > 0 {
+            self.disk_full = None;
+            Self::log(actions, LogLevel::Warn, String::from("there is space again: produce requests are taken"));
+        }
     }
 
     /// Makes room for so many bytes of produce at most, in a test.
@@ -233,10 +259,26 @@ impl Logs {
         self.limits.tail_bytes = (self.dirty_bytes as usize).saturating_add(bytes).saturating_mul(4).div_ceil(3);
     }
 
-    /// Whether `bytes` more of produce can be taken now. If not, intake pauses until it can.
-    pub fn can_accept(&self, bytes: usize) -> bool {
-        self.journal.has_room(bytes)
-            && (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3
+    /// Memory of the tail cache, clean and dirty, in bytes.
+    pub fn tail_memory(&self) -> usize {
+        self.tail_memory
+    }
+
+    /// Whether what was to be written back last found no space.
+    pub fn is_out_of_space(&self) -> bool {
+        self.write_back.is_out_of_space()
+    }
+
+    /// Whether `bytes` more of produce can be taken now, or have to be refused since the disk is full. If not, intake pauses
+    /// until they can.
+    pub fn can_accept(&mut self, bytes: usize) -> bool {
+        if self.disk_room < bytes.max(1) as u64 {
+            return true;
+        }
+        let fits = (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3;
+        // Nothing else may come that would ask for a write-back.
+        self.room_wanted |= !fits;
+        fits && self.journal.has_room(bytes)
     }
 
     /// Appends one validated batch as the producer sent it.
@@ -250,7 +292,8 @@ impl Logs {
         batch: &RecordBatch<'_>,
         v: &Validated,
     ) -> Result<Appended, AppendRefused> {
-        if self.free_bytes < self.dirty_bytes + v.size as u64 + self.limits.reserve_bytes {
+        if self.disk_room < v.size as u64 {
+            self.disk_full.get_or_insert(Told::NotYet);
             let message = "the data directory's file system is full".to_string();
             return Err(AppendRefused { error: ErrorCode::KAFKA_STORAGE_ERROR, message });
         }
@@ -327,6 +370,7 @@ impl Logs {
         }
         self.tail_memory += partition.tail.memory() - memory;
         self.dirty_bytes += v.size as u64;
+        self.disk_room -= v.size as u64;
         if partition.listed_ordinal != placed.ordinal {
             partition.listed_ordinal = placed.ordinal;
             list_user(&mut self.users, placed.ordinal, id);
@@ -478,6 +522,15 @@ impl Logs {
 
     /// The end of a turn: commits are cut, watermarks moved, disk jobs started.
     pub fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.disk_full == Some(Told::NotYet) {
+            self.disk_full = Some(Told::Yes);
+            let message = format!(
+                "the data directory's file system is full but for a reserve of {} MiB: produce requests are refused until \
+                 retention or you make space",
+                self.limits.reserve_bytes >> 20
+            );
+            Self::log(actions, LogLevel::Error, message);
+        }
         self.retain(now);
         self.write_back_turn(now, actions);
         self.journal.cut(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);

@@ -19,7 +19,7 @@ use super::segment::{self, Segment};
 use super::{Durability, PartitionId};
 use crate::copies::Copy;
 use crate::ids::Ids;
-use crate::io::{Action, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step, WRITE_PIECE_BYTES};
+use crate::io::{Action, EDQUOT, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step, WRITE_PIECE_BYTES, is_full};
 use crate::journal::{EntryKind, NewEntry};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
@@ -37,12 +37,14 @@ const WORTH_WRITING_BYTES: u64 = 256 << 10;
 /// Index entries that are gathered before the index files of an active segment are written: so many of each kind, 24
 /// bytes together, a partition holds in memory besides those of its dirty bytes.
 const INDEX_ENTRIES_GATHERED: usize = 256;
-/// Segment files get their space in units of this.
+/// Segment files get their space ahead: twice what they have, and at most this at a time.
 const ALLOCATION_BYTES: u64 = 64 << 20;
+/// With less than this left for producers, no file gets space ahead of its need.
+const ALLOCATION_ROOM_BYTES: u64 = 16 * ALLOCATION_BYTES;
 /// After a full disk, the next try comes so much later.
 const RETRY_US: u64 = 1_000_000;
 /// Errors after which a job is tried again: no space, quota, too many open files, out of memory.
-const RETRIED: [i32; 5] = [ENOSPC, 122, 23, 24, 12];
+const RETRIED: [i32; 5] = [ENOSPC, EDQUOT, 23, 24, 12];
 
 #[derive(Debug)]
 enum Job {
@@ -95,9 +97,13 @@ pub struct WriteBack {
     dead: BTreeMap<PartitionId, (String, String)>,
     removing: BTreeSet<String>,
     dirty_trigger: u64,
+    /// The pass writes everything back: somebody waits for room, and little is dirty.
+    all: bool,
     /// The files below it were to be freed by the last pass.
     last_target: u64,
     retry_at_us: Option<u64>,
+    /// The last write-back found no space.
+    out_of_space: bool,
     stop: Stop,
     first_ordinal: u64,
 }
@@ -125,8 +131,10 @@ impl WriteBack {
             dead: BTreeMap::new(),
             removing: BTreeSet::new(),
             dirty_trigger: limits.tail_bytes as u64 / 4,
+            all: false,
             last_target: 0,
             retry_at_us: None,
+            out_of_space: false,
             stop: Stop::Running,
             first_ordinal,
         }
@@ -134,6 +142,10 @@ impl WriteBack {
 
     pub(super) fn owns(&self, op: OpId) -> bool {
         self.jobs.contains_key(&op)
+    }
+
+    pub(super) fn is_out_of_space(&self) -> bool {
+        self.out_of_space
     }
 
     pub(super) fn next_deadline_us(&self) -> Option<u64> {
@@ -267,7 +279,9 @@ impl Logs {
                 let half_full = used >= 2 && used * 2 > self.journal.geometry().files_max;
                 let frees = self.journal.newest_ordinal().is_some_and(|newest| newest > self.write_back.last_target);
                 let short = used >= 2 && self.journal.is_short();
-                ((half_full || short) && frees) || self.dirty_bytes > self.write_back.dirty_trigger
+                ((half_full || short) && frees)
+                    || self.dirty_bytes > self.write_back.dirty_trigger
+                    || self.room_wanted && self.dirty_bytes > 0
             }
             _ => false,
         }
@@ -276,6 +290,9 @@ impl Logs {
     fn begin_pass(&mut self, actions: &mut Vec<Action>) {
         let target = self.journal.newest_ordinal().unwrap_or(0);
         self.write_back.last_target = target;
+        // Otherwise the large pieces make room, or being pressed does.
+        let little = self.dirty_bytes <= self.limits.tail_bytes as u64 / 2;
+        self.write_back.all = core::mem::take(&mut self.room_wanted) && little;
         // Also what is not carried has to be durable before its file goes: a log start is in no segment.
         let carried_sequence = self.journal.request_sync(&mut self.ids, actions);
         let mut seen = BTreeSet::new();
@@ -290,7 +307,7 @@ impl Logs {
         let mut later = VecDeque::new();
         while self.write_back.partition_jobs < JOBS_MAX && self.write_back.bytes_at_device() < WRITE_PIECE_BYTES {
             // Many small tails together can fill the dirty budget: then each of them is worth a write.
-            let pressed = self.dirty_bytes > self.limits.tail_bytes as u64 / 2;
+            let pressed = self.write_back.all || self.dirty_bytes > self.limits.tail_bytes as u64 / 2;
             let Some(id) = self.write_back.queue.pop_front() else { break };
             let durable = self.journal.durable_sequence();
             let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
@@ -323,6 +340,7 @@ impl Logs {
                 None => {
                     // What is left does not fill a block, and carrying has had its share or does not help: seal it.
                     p.roll(0);
+                    self.closed_chunks.push_back(id);
                     self.write_back.queue.push_front(id);
                 }
             }
@@ -385,9 +403,10 @@ impl Logs {
             steps.push(Step::SyncDir { path: folder.clone() });
         }
         let large = plan.to - plan.from >= WORTH_WRITING_BYTES && plan.seal.is_none();
-        if large && (plan.from == 0 || plan.from / ALLOCATION_BYTES != plan.to / ALLOCATION_BYTES) {
+        let ahead = allocation(plan.to);
+        if large && ahead > allocation(plan.from) && self.disk_room >= ALLOCATION_ROOM_BYTES {
             let most = p.config.segment_bytes.next_multiple_of(block as u64).max(plan.to);
-            steps.push(Step::Allocate { file, len: plan.to.next_multiple_of(ALLOCATION_BYTES).min(most) });
+            steps.push(Step::Allocate { file, len: ahead.min(most) });
         }
         let mut data = Vec::new();
         if plan.to > plan.from {
@@ -448,6 +467,7 @@ impl Logs {
             }
             (job, Err(error)) => self.job_failed(now, job, opened, &error, actions)?,
             (Job::WriteBack { id, plan, indexed }, Ok(_)) => {
+                self.write_back.out_of_space = false;
                 self.written_back(id, &plan, indexed);
                 self.partition_job_ended(id, actions);
             }
@@ -457,7 +477,10 @@ impl Logs {
                 }
                 self.partition_job_ended(id, actions);
             }
-            (Job::Checkpoint { first_ordinal }, Ok(_)) => self.checkpoint_written(first_ordinal),
+            (Job::Checkpoint { first_ordinal }, Ok(_)) => {
+                self.write_back.out_of_space = false;
+                self.checkpoint_written(first_ordinal);
+            }
         }
         Ok(())
     }
@@ -479,6 +502,7 @@ impl Logs {
         let words = format!("{} failed with error {} (is the disk full?); trying again", error.what, error.errno);
         Self::log(actions, LogLevel::Error, words);
         self.close_files(opened, actions);
+        self.write_back.out_of_space |= is_full(error);
         self.write_back.retry_at_us = Some(now.monotonic_us + RETRY_US);
         match job {
             Job::WriteBack { id, .. } => {
@@ -676,6 +700,11 @@ impl Logs {
     }
 }
 
+/// The space that a segment file of `len` bytes gets: many small partitions must not take many times what they hold.
+fn allocation(len: u64) -> u64 {
+    if len < ALLOCATION_BYTES && len > 0 { len.next_power_of_two() } else { len.next_multiple_of(ALLOCATION_BYTES) }
+}
+
 fn settle_steps(p: &Partition, folder: &str, block: usize, ids: &mut Ids) -> Vec<Step> {
     let mut steps = Vec::new();
     if !p.has_folder {
@@ -733,5 +762,24 @@ fn small_file(path: String, content: Vec<u8>, ids: &mut Ids, steps: &mut Vec<Ste
 fn producer_file(folder: &str, offset: i64, producers: &[ProducerEntry], ids: &mut Ids, steps: &mut Vec<Step>) {
     if !producers.is_empty() {
         small_file(segment::file(folder, offset, "snapshot"), producer_snapshot::encode(producers), ids, steps);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_twice_its_bytes_and_then_a_step_ahead() {
+        for (len, given) in [
+            (0, 0),
+            (1, 1),
+            (300 << 10, 512 << 10),
+            (33 << 20, 64 << 20),
+            (ALLOCATION_BYTES, ALLOCATION_BYTES),
+            (ALLOCATION_BYTES + 1, 2 * ALLOCATION_BYTES),
+        ] {
+            assert_eq!(allocation(len), given, "{len}");
+        }
     }
 }

@@ -205,6 +205,31 @@ fn timestamps_lie_within_the_bounds_and_the_bad_ones_are_named() {
 }
 
 #[test]
+fn a_record_of_a_compressed_batch_has_a_bound_of_its_own() {
+    let rules = ProduceRules { decompressed_record_bytes_max: 1000, ..rules() };
+    let batch_with = |value: usize, compression| {
+        let mut builder = BatchBuilder::new();
+        for value in [600, value, 600] {
+            let value = alloc::vec![b'x'; value];
+            builder.append(&NewRecord { timestamp: NOW, key: None, value: Some(&value), headers: &[] });
+        }
+        builder.compression(compression, None).build()
+    };
+    for compression in Compression::ALL {
+        // Seven bytes of a record are not its value.
+        assert_eq!(code(&batch_with(993, compression), &rules), None, "{compression:?}");
+        let result = validate(&batch_with(994, compression), &rules).map(|_| ());
+        if compression == Compression::None {
+            assert!(result.is_ok(), "max.message.bytes bounds these");
+            continue;
+        }
+        let rejection = result.unwrap_err();
+        assert_eq!(rejection.code, ErrorCode::INVALID_RECORD);
+        assert_eq!(rejection.record_errors.iter().map(|error| error.index).collect::<Vec<_>>(), [1]);
+    }
+}
+
+#[test]
 fn the_header_is_believed_where_records_are_not_looked_at() {
     let rules = ProduceRules { depth: Depth::PlainRecords, ..rules() };
     let compressed = |timestamps: &[i64]| batch_of(timestamps).compression(Compression::Zstd, None).build();

@@ -406,6 +406,7 @@ fn unknown_topics_and_partitions() {
         fetcher.version = version;
         let answer = fetcher.fetch_one(want);
         assert_eq!((answer.error, answer.high_watermark, answer.bytes), (expected, -1, 0));
+        assert_eq!(answer.aborted, Some(0), "Kafka's list is empty here, not null");
     }
 }
 
@@ -415,6 +416,7 @@ fn leader_epochs_are_compared() {
     let partition = fetcher.host.partition(TopicId([1; 16]), 0);
     fetcher.host.logs().set_leader_epoch(partition, 5);
     for (leader_epoch, expected) in [
+        (-2, ErrorCode::NONE),
         (-1, ErrorCode::NONE),
         (5, ErrorCode::NONE),
         (4, ErrorCode::FENCED_LEADER_EPOCH),
@@ -426,9 +428,9 @@ fn leader_epochs_are_compared() {
         let response: FetchResponse<'_> = decode(ApiKey::Fetch, NEWEST, &reply);
         let data = response.responses.first().unwrap().partitions.first().unwrap();
         assert_eq!(data.error_code, expected);
-        let is_wrong = !expected.is_none();
-        assert_eq!(data.current_leader.leader_id, if is_wrong { 1 } else { -1 });
-        assert_eq!(response.node_endpoints.len(), usize::from(is_wrong), "KIP-951");
+        let is_behind = expected == ErrorCode::FENCED_LEADER_EPOCH;
+        assert_eq!(data.current_leader.leader_id, if is_behind { 1 } else { -1 });
+        assert_eq!(response.node_endpoints.len(), usize::from(is_behind), "KIP-951");
         fetcher.version = 15;
         assert_eq!(fetcher.fetch_one(Want { leader_epoch, ..Default::default() }).error, expected);
     }
@@ -442,14 +444,9 @@ fn divergence_is_told() {
     fetcher.host.logs().set_leader_epoch(partition, 3);
     fetcher.write("t", 0, &["c"]);
     // Epoch 0 has offsets 0 and 1, epoch 3 has offset 2.
-    for (offset, last_fetched_epoch, expected) in [
-        (2, 0, None),
-        (3, 0, Some((0, 2))),
-        (1, 2, Some((0, 2))),
-        (3, 3, None),
-        (9, 3, Some((3, 3))),
-        (3, 4, Some((3, 3))),
-    ] {
+    for (offset, last_fetched_epoch, expected) in
+        [(2, 0, None), (3, 0, Some((0, 2))), (1, 2, Some((0, 2))), (3, 3, None), (9, 3, Some((3, 3)))]
+    {
         fetcher.send(&[Want { offset, last_fetched_epoch, ..Default::default() }]);
         let reply = fetcher.host.reply(fetcher.id);
         let response: FetchResponse<'_> = decode(ApiKey::Fetch, NEWEST, &reply);
@@ -459,6 +456,27 @@ fn divergence_is_told() {
             (data.diverging_epoch.epoch >= 0).then_some((data.diverging_epoch.epoch, data.diverging_epoch.end_offset));
         assert_eq!(told, expected, "offset {offset} epoch {last_fetched_epoch}");
         assert!(told.is_none() || data.records.unwrap().is_empty());
+    }
+}
+
+#[test]
+fn epochs_that_the_log_cannot_judge() {
+    let mut fetcher = Fetcher::new();
+    let partition = fetcher.host.partition(TopicId([1; 16]), 0);
+    fetcher.host.logs().set_leader_epoch(partition, 3);
+    fetcher.write("t", 0, &["a", "b"]);
+    fetcher.isolation_level = 1;
+    // The log begins with epoch 3: who believes that something before offset 1 is older is told otherwise.
+    fetcher.send(&[Want { offset: 1, last_fetched_epoch: 1, ..Default::default() }]);
+    let reply = fetcher.host.reply(fetcher.id);
+    let response: FetchResponse<'_> = decode(ApiKey::Fetch, NEWEST, &reply);
+    let data = response.responses.first().unwrap().partitions.first().unwrap();
+    assert_eq!((data.diverging_epoch.epoch, data.diverging_epoch.end_offset), (1, 0));
+    assert_eq!(fetcher.fetch_one(Want { last_fetched_epoch: 1, ..Default::default() }).error, ErrorCode::NONE);
+    for (offset, last_fetched_epoch) in [(2, 4), (-1, 3), (-1, 1)] {
+        let answer = fetcher.fetch_one(Want { offset, last_fetched_epoch, ..Default::default() });
+        assert_eq!(answer.error, ErrorCode::OFFSET_OUT_OF_RANGE, "offset {offset} epoch {last_fetched_epoch}");
+        assert_eq!(answer.aborted, None, "nothing was read");
     }
 }
 

@@ -111,9 +111,27 @@ fn topics_are_found_by_id_from_version_12_on() {
         assert_eq!(host.apply_metadata(), 0, "an id creates nothing");
     }
     for version in 10..=11 {
-        let topic = MetadataRequestTopic { topic_id: a, name: Some("a") };
-        send(&mut host, id, version, Some(&[topic]), true);
-        assert_eq!(answer(&mut host, id, version)[0].error, ErrorCode::INVALID_REQUEST);
+        let by_both = MetadataRequestTopic { topic_id: a, name: Some("a") };
+        send(&mut host, id, version, Some(&[by_both, by_id(missing)]), true);
+        let refused = |name: &str, id| Answer { id, ..unknown(name, ErrorCode::INVALID_REQUEST) };
+        assert_eq!(answer(&mut host, id, version), [refused("a", a), refused("", missing)], "as they were asked for");
+        assert_eq!(host.apply_metadata(), 0);
+    }
+}
+
+#[test]
+fn a_topic_that_is_not_named_at_all_is_refused() {
+    let mut host = Host::new();
+    let id = host.open(1);
+    for version in 10..=NEWEST {
+        let topics = [MetadataRequestTopic { topic_id: TopicId::ZERO, name: None }];
+        let request = MetadataRequest { topics: Some((&topics).into()), ..Default::default() };
+        let reply = host.ask(id, version, &request);
+        let response: MetadataResponse<'_> = decode(ApiKey::Metadata, version, &reply);
+        let whole = if version >= 13 { ErrorCode::INVALID_REQUEST } else { ErrorCode::NONE };
+        assert_eq!(response.error_code, whole);
+        let topic = response.topics.first().expect("an answer for each topic");
+        assert_eq!((topic.error_code, topic.name), (ErrorCode::INVALID_REQUEST, Some("")), "version {version}");
     }
 }
 
@@ -158,6 +176,16 @@ fn asking_creates_and_the_answer_waits() {
         assert!(host.logs().find(topic_id, 2).is_some());
     }
     assert!(host.front().is_idle());
+}
+
+#[test]
+fn asking_creates_no_internal_topic() {
+    let mut host = Host::new();
+    let id = host.open(1);
+    let names = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+    send(&mut host, id, NEWEST, Some(&named(&names)), true);
+    assert_eq!(answer(&mut host, id, NEWEST), names.map(|name| unknown(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)));
+    assert_eq!(host.apply_metadata(), 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use corelog_wire::api::produce::PartitionProduceData;
 use corelog_wire::api_key::ApiKey;
+use corelog_wire::compression::Compression;
 use corelog_wire::ids::TopicId;
 use corelog_wire::record_batch::{BatchBuilder, NewRecord};
 
@@ -322,6 +323,25 @@ fn log_append_time_is_told() {
     let records = batch(&["a"]);
     let answer = produce(&mut host, id, &Request { records: Some(&records), ..Default::default() });
     assert_eq!(answer.log_append_time_ms, host.now.wall_ms);
+}
+
+#[test]
+fn compressed_records_are_bounded_by_the_topic() {
+    let mut host = Host::new();
+    host.create_topic("t", 1, &[("max.decompressed.message.bytes", "100")]);
+    let id = host.open(1);
+    for (compression, value, expected) in [
+        (Compression::Gzip, 90, ErrorCode::NONE),
+        (Compression::Gzip, 100, ErrorCode::INVALID_RECORD),
+        (Compression::None, 100, ErrorCode::NONE),
+    ] {
+        let mut builder = BatchBuilder::new();
+        builder.append(&NewRecord { timestamp: -1, key: None, value: Some(&vec![b'x'; value]), headers: &[] });
+        let records = builder.compression(compression, None).build();
+        let answer = produce(&mut host, id, &Request { records: Some(&records), ..Default::default() });
+        assert_eq!(answer.error, expected, "{compression:?} {value}");
+        assert_eq!(answer.record_errors.len(), usize::from(!expected.is_none()));
+    }
 }
 
 #[test]

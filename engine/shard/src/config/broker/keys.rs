@@ -3,6 +3,7 @@
 use super::{BrokerConfig, Endpoint, Listener, RING_FILES_MAX, RING_FILES_MIN, SegmentReads};
 use crate::config::key::{ConfigKey, Effect, Kind, Value};
 use crate::config::memory::{MEMORY_BYTES_MIN, MemoryBudget};
+use crate::config::topic::DECOMPRESSED_RECORD_BYTES_MAX;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -340,6 +341,12 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         "Default of `file.delete.delay.ms`.",
     ),
     topic_default("message.max.bytes", Kind::Int(0, I32_MAX), Some("1048588"), "Default of `max.message.bytes`."),
+    topic_default(
+        "max.decompressed.message.bytes",
+        Kind::Int(1, DECOMPRESSED_RECORD_BYTES_MAX),
+        Some("2147483639"),
+        "Default of the topics' key of that name.",
+    ),
     topic_default(
         "log.message.timestamp.type",
         Kind::Choice(&["CreateTime", "LogAppendTime"]),

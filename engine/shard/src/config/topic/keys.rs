@@ -2,7 +2,8 @@
 
 use super::{CleanupPolicy, Durability, TopicConfig};
 use crate::config::key::{ConfigKey, Effect, Kind, Synonym};
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
 
 const fn same(name: &'static str) -> Synonym {
     Synonym { name, factor: 1 }
@@ -12,9 +13,24 @@ const fn times(name: &'static str, factor: i64) -> Synonym {
     Synonym { name, factor }
 }
 
+/// Throttled replicas are pairs of a partition and a broker, or all of them.
+fn check_throttled_replicas(replicas: &[String]) -> Result<(), String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_pair = |text: &String| text.split_once(':').is_some_and(|(a, b)| is_number(a) && is_number(b));
+    match replicas {
+        [first, ..] if first == "*" => Ok(()),
+        replicas => match replicas.iter().find(|replica| !is_pair(replica)) {
+            Some(other) => Err(format!("\"{other}\" is neither PARTITION:BROKER nor *")),
+            None => Ok(()),
+        },
+    }
+}
+
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const I32_MAX: i64 = i32::MAX as i64;
+/// The largest buffer that Kafka could have.
+pub(in crate::config) const DECOMPRESSED_RECORD_BYTES_MAX: i64 = I32_MAX - 8;
 
 /// Everything that can be set for a topic: Kafka 4.4's keys, and ours.
 pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
@@ -38,7 +54,10 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some("-1"),
         synonyms: &[same("compression.gzip.level")],
         doc: "The level at which the broker would compress with gzip. Corelog keeps what the producer sent.",
-        effect: Effect::Nothing,
+        effect: Effect::Field(|_, value| match value.number() {
+            0 => Err("0 is not a level: -1 is the codec's own, 1 the fastest, 9 the best".to_string()),
+            _ => Ok(()),
+        }),
     },
     ConfigKey {
         name: "compression.lz4.level",
@@ -70,6 +89,14 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some("86400000"),
         synonyms: &[same("log.cleaner.delete.retention.ms")],
         doc: "How long compaction keeps the marker of a deleted key. Compaction is not built yet.",
+        effect: Effect::Nothing,
+    },
+    ConfigKey {
+        name: "errors.deadletterqueue.group.enable",
+        kind: Kind::Boolean,
+        default: Some("false"),
+        synonyms: &[],
+        doc: "Whether share groups may write what they cannot deliver to this topic. There are no share groups yet.",
         effect: Effect::Nothing,
     },
     ConfigKey {
@@ -105,7 +132,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some(""),
         synonyms: &[],
         doc: "The replicas whose fetching from leaders is throttled. There is no replication yet.",
-        effect: Effect::Nothing,
+        effect: Effect::Field(|_, value| check_throttled_replicas(value.list())),
     },
     ConfigKey {
         name: "index.interval.bytes",
@@ -124,7 +151,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some(""),
         synonyms: &[],
         doc: "The replicas whose serving of followers is throttled. There is no replication yet.",
-        effect: Effect::Nothing,
+        effect: Effect::Field(|_, value| check_throttled_replicas(value.list())),
     },
     ConfigKey {
         name: "local.retention.bytes",
@@ -149,6 +176,17 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         synonyms: &[same("log.cleaner.max.compaction.lag.ms")],
         doc: "The longest a record may wait for compaction. Compaction is not built yet.",
         effect: Effect::Nothing,
+    },
+    ConfigKey {
+        name: "max.decompressed.message.bytes",
+        kind: Kind::Int(1, DECOMPRESSED_RECORD_BYTES_MAX),
+        default: Some("2147483639"),
+        synonyms: &[same("max.decompressed.message.bytes")],
+        doc: "The longest single record of a compressed batch, as it is when decompressed.",
+        effect: Effect::Field(|config, value| {
+            config.max_decompressed_record_bytes = value.size();
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "max.message.bytes",
@@ -231,6 +269,22 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         synonyms: &[same("log.preallocate")],
         doc: "In Kafka, reserve a segment's space when it is created. Corelog's journal is always preallocated, its \
               segments grow in large steps.",
+        effect: Effect::Nothing,
+    },
+    ConfigKey {
+        name: "remote.copy.lag.bytes",
+        kind: Kind::Long(-1, i64::MAX),
+        default: Some("-1"),
+        synonyms: &[same("log.remote.copy.lag.bytes")],
+        doc: "Of topics with remote storage, which Corelog does not have.",
+        effect: Effect::Nothing,
+    },
+    ConfigKey {
+        name: "remote.copy.lag.ms",
+        kind: Kind::Long(-1, i64::MAX),
+        default: Some("0"),
+        synonyms: &[same("log.remote.copy.lag.ms")],
+        doc: "Of topics with remote storage, which Corelog does not have.",
         effect: Effect::Nothing,
     },
     ConfigKey {
