@@ -7,6 +7,7 @@
 //! This file is the one place where this crate's errors become Kafka's codes.
 
 mod create_topics;
+mod delete_topics;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,6 +17,7 @@ use alloc::vec::Vec;
 use corelog_wire::error_code::ErrorCode;
 
 pub use self::create_topics::{CreatedTopic, NewAssignment, NewTopic, TopicDefaults, TopicResult, create_topics};
+pub use self::delete_topics::{DeletionResult, TopicToDelete, delete_topics};
 use crate::ids::{BrokerId, ProducerId, TopicId};
 use crate::metadata::encoding::EncodeError;
 use crate::metadata::topic_name::TopicNameError;

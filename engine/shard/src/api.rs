@@ -6,6 +6,7 @@
 
 pub(crate) mod api_versions;
 pub(crate) mod create_topics;
+pub(crate) mod delete_topics;
 pub(crate) mod fetch;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
@@ -161,6 +162,8 @@ pub(crate) enum Parked {
     Metadata(metadata::Pending),
     /// For topics to be created.
     CreateTopics(create_topics::Pending),
+    /// For topics to be deleted.
+    DeleteTopics(delete_topics::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
 }

@@ -248,6 +248,7 @@ impl Front {
             let done = match parked {
                 Parked::Metadata(pending) => pending.decided(),
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) => true,
                 Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("it asks for no change"),
             };
@@ -256,6 +257,7 @@ impl Front {
                 let outcome = match parked {
                     Parked::Metadata(pending) => pending.answer(&self.shared, cx),
                     Parked::CreateTopics(pending) => pending.answer(cx),
+                    Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
                     Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("as above"),
                 };
@@ -274,6 +276,7 @@ impl Front {
             let outcome = match self.purgatory.take(id) {
                 Some(Parked::Produce(pending)) => pending.expired(cx),
                 Some(Parked::CreateTopics(pending)) => pending.expired(cx),
+                Some(Parked::DeleteTopics(pending)) => pending.expired(),
                 Some(other) => unreachable!("{other:?} has no deadline"),
                 None => continue,
             };
@@ -393,6 +396,7 @@ impl Front {
             ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
+            ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
         };
         self.settle(cx, id, frame, outcome);

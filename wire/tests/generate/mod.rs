@@ -133,7 +133,7 @@ pub fn entries() -> Vec<Entry> {
         FindCoordinator unserved: find_coordinator FindCoordinatorRequest FindCoordinatorResponse;
         ApiVersions: api_versions ApiVersionsRequest ApiVersionsResponse;
         CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
-        DeleteTopics unserved: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
+        DeleteTopics: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
         DeleteRecords unserved: delete_records DeleteRecordsRequest DeleteRecordsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
         OffsetForLeaderEpoch unserved: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;

@@ -476,6 +476,8 @@ impl Logs {
         self.by_key.remove(&(partition.topic_id, partition.index));
         self.tail_memory -= partition.tail.memory();
         self.dirty_bytes -= partition.dirty_bytes();
+        // Who waits for its records is told that it is gone, and must not look at it before.
+        self.progress.advanced.retain(|advanced| *advanced != id);
         self.progress.gone.push(id);
         self.reads.forget_partition(id, &mut self.ids, &mut self.progress, actions);
         partition.tail.drop_before(i64::MAX);
