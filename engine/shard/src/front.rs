@@ -398,6 +398,7 @@ impl Front {
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
             ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+            ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
         };
         self.settle(cx, id, frame, outcome);
     }

@@ -32,7 +32,7 @@ const FIRST_WITH_IDS: i16 = 12;
 /// alter configs. One bit per operation, by Kafka's numbers.
 const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// Create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
-const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// Topics that coordinators write; clients hear that they are not ordinary ones.
 const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
