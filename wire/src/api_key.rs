@@ -195,6 +195,8 @@ api_keys! {
     InitProducerId = 22, versions 0-5, advertised from 0, flexible 2+;
     /// Describes the cluster.
     DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
+    /// Describes topics and partitions, a page at a time.
+    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
 }
 
 // To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
@@ -216,8 +218,6 @@ unserved_apis! {
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
     /// Changes single settings.
     IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
-    /// Describes topics and partitions, a page at a time.
-    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
 }
 
 #[cfg(test)]

@@ -399,6 +399,7 @@ impl Front {
             ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
             ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
+            ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
     }

@@ -143,7 +143,7 @@ pub fn entries() -> Vec<Entry> {
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
         IncrementalAlterConfigs unserved: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
         DescribeCluster: describe_cluster DescribeClusterRequest DescribeClusterResponse;
-        DescribeTopicPartitions unserved: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
+        DescribeTopicPartitions: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
     entries

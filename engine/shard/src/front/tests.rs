@@ -449,6 +449,7 @@ fn api_versions() {
             (20, 1, 6),
             (22, 0, 5),
             (60, 0, 2),
+            (75, 0, 0),
         ];
         assert_eq!(ranges, expected, "version {version}");
         assert!(response.supported_features.is_empty() && response.finalized_features.is_empty());
