@@ -394,6 +394,7 @@ impl Front {
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+            ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
     }
