@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use corelog_tests::broker::Options;
 use corelog_tests::client::{Client, decode};
+use corelog_wire::api::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use corelog_wire::api::offset_for_leader_epoch::{
     OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
@@ -61,4 +62,61 @@ fn a_kill_begins_a_leader_epoch_and_the_old_one_keeps_its_end() {
         assert_eq!(end_of_epoch(&mut client, epoch, epoch), (ErrorCode::NONE, epoch, end + 2));
         assert_eq!(end_of_epoch(&mut client, epoch, epoch + 1), (ErrorCode::NONE, -1, -1));
     }
+}
+
+/// Error and low watermark.
+fn delete_records(client: &mut Client, partition: i32, offset: i64) -> (ErrorCode, i64) {
+    const VERSION: i16 = 2;
+    let partitions = [DeleteRecordsPartition { partition_index: partition, offset }];
+    let topics = [DeleteRecordsTopic { name: TOPIC, partitions: (&partitions).into() }];
+    client.send(VERSION, &DeleteRecordsRequest { topics: (&topics).into(), timeout_ms: 30_000 }).expect("sent");
+    let frame = client.receive().expect("an answer");
+    let (_, answer) = decode::<DeleteRecordsRequest<'_>>(&frame, VERSION).expect("sound");
+    let result = answer.topics.first().and_then(|topic| topic.partitions.first()).expect("one for the partition");
+    (result.error_code, result.low_watermark)
+}
+
+/// Error, and whether there were records.
+fn read(client: &mut Client, partition: i32, offset: i64) -> (ErrorCode, bool) {
+    let fetched = client.fetch(TOPIC, partition, offset, 1 << 20).expect("an answer");
+    (fetched.error, !fetched.records.is_empty())
+}
+
+#[test]
+fn deleted_records_stay_deleted_however_often_the_broker_is_killed() {
+    let options = Options::new()
+        .set("corelog.journal.file.bytes", "65536")
+        .set("corelog.journal.files.max", "4")
+        .set("corelog.segment.bytes.min", "4096")
+        .set("message.max.bytes", "16384")
+        .set("log.segment.bytes", "16384");
+    let mut broker = options.start();
+    if !broker.is_ours() {
+        return;
+    }
+    let mut client = Client::connect(broker.address()).expect("a connection");
+    assert_eq!(client.create_topic(TOPIC, 2).expect("an answer"), ErrorCode::NONE);
+    let (mut log_start, mut end) = (0, 0);
+    for round in 0..6 {
+        // Within a segment, behind many, and all that there is.
+        let count = [3, 100, 40][round % 3];
+        produce(&mut client, 0, count);
+        produce(&mut client, 1, 1);
+        end += count as i64;
+        log_start = if round % 3 == 2 { end } else { log_start.max(end - 2) };
+        let wanted = if log_start == end { -1 } else { log_start };
+        assert_eq!(delete_records(&mut client, 0, end + 1), (ErrorCode::OFFSET_OUT_OF_RANGE, -1));
+        assert_eq!(delete_records(&mut client, 0, wanted), (ErrorCode::NONE, log_start), "round {round}");
+        broker.kill();
+        broker.start_again();
+        client = Client::connect(broker.address()).expect("a connection");
+        assert_eq!(read(&mut client, 0, log_start - 1), (ErrorCode::OFFSET_OUT_OF_RANGE, false), "round {round}");
+        assert_eq!(read(&mut client, 0, log_start), (ErrorCode::NONE, log_start < end), "round {round}");
+        assert_eq!(read(&mut client, 1, 0), (ErrorCode::NONE, true), "the other partition is whole");
+        assert_eq!(delete_records(&mut client, 0, 0), (ErrorCode::NONE, log_start), "it never goes back");
+    }
+    assert!(broker.stop().success());
+    broker.start_again();
+    let mut client = Client::connect(broker.address()).expect("a connection");
+    assert_eq!(delete_records(&mut client, 0, 0), (ErrorCode::NONE, log_start));
 }

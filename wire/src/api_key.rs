@@ -189,6 +189,8 @@ api_keys! {
     ApiVersions = 18, versions 0-5, advertised from 0, flexible 3+;
     /// Creates topics.
     CreateTopics = 19, versions 2-7, advertised from 2, flexible 5+;
+    /// Moves log start offsets up.
+    DeleteRecords = 21, versions 0-2, advertised from 0, flexible 2+;
     /// Gives a producer its id and epoch. Version 6 (KIP-939) is not stable in Kafka 4.4 and not advertised there.
     InitProducerId = 22, versions 0-5, advertised from 0, flexible 2+;
     /// Finds the ends of leader epochs.
@@ -202,8 +204,6 @@ unserved_apis! {
     FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
     /// Deletes topics.
     DeleteTopics = 20, versions 1-6, advertised from 1, flexible 4+;
-    /// Moves log start offsets up.
-    DeleteRecords = 21, versions 0-2, advertised from 0, flexible 2+;
     /// Describes settings and where they come from.
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.

@@ -6,6 +6,7 @@
 
 pub(crate) mod api_versions;
 pub(crate) mod create_topics;
+pub(crate) mod delete_records;
 pub(crate) mod fetch;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
@@ -162,6 +163,8 @@ pub(crate) enum Parked {
     Metadata(metadata::Pending),
     /// For topics to be created.
     CreateTopics(create_topics::Pending),
+    /// For its log starts to be durable.
+    DeleteRecords(delete_records::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
 }

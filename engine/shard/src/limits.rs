@@ -36,7 +36,7 @@ pub const FETCH_SESSION_EVICTION_MS: u64 = 120_000;
 /// the client's own limit: Kafka would have answered such a client from memory.
 pub const PRODUCE_WAIT_MS_MIN: u64 = 1_000;
 
-/// The least time a CreateTopics request waits for its topics, in milliseconds, however short the client's own limit.
+/// The least time a CreateTopics or DeleteRecords request waits for what it asks for, in milliseconds, however short the client's own limit.
 pub const CREATION_WAIT_MS_MIN: u64 = 1_000;
 
 /// The longest a request may ask to wait, in milliseconds: a day. Longer wishes are cut, so that no deadline overflows.

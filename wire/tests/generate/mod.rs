@@ -134,7 +134,7 @@ pub fn entries() -> Vec<Entry> {
         ApiVersions: api_versions ApiVersionsRequest ApiVersionsResponse;
         CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
         DeleteTopics unserved: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
-        DeleteRecords unserved: delete_records DeleteRecordsRequest DeleteRecordsResponse;
+        DeleteRecords: delete_records DeleteRecordsRequest DeleteRecordsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
         OffsetForLeaderEpoch: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
         DescribeConfigs unserved: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
