@@ -193,9 +193,13 @@ impl Front {
     pub fn progress(&mut self, cx: &mut Context<'_>, progress: &Progress) {
         if progress.acks {
             while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
-                if let Some(Parked::Produce(pending)) = self.purgatory.take(id) {
-                    self.settle_and_flush(cx, id, pending.acknowledged(cx));
-                }
+                let outcome = match self.purgatory.take(id) {
+                    Some(Parked::Produce(pending)) => pending.acknowledged(cx),
+                    Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
+                    Some(other) => unreachable!("{other:?} waits for no commit"),
+                    None => continue,
+                };
+                self.settle_and_flush(cx, id, outcome);
             }
         }
         for partition in &progress.advanced {
@@ -250,7 +254,9 @@ impl Front {
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) => true,
-                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("it asks for no change"),
+                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::DeleteRecords(_) => {
+                    unreachable!("it asks for no change")
+                }
             };
             if done {
                 let parked = self.purgatory.take(id).expect("it was there");
@@ -259,7 +265,9 @@ impl Front {
                     Parked::CreateTopics(pending) => pending.answer(cx),
                     Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
-                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("as above"),
+                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::DeleteRecords(_) => {
+                        unreachable!("as above")
+                    }
                 };
                 self.settle_and_flush(cx, id, outcome);
             }
@@ -277,6 +285,7 @@ impl Front {
                 Some(Parked::Produce(pending)) => pending.expired(cx),
                 Some(Parked::CreateTopics(pending)) => pending.expired(cx),
                 Some(Parked::DeleteTopics(pending)) => pending.expired(),
+                Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
                 Some(other) => unreachable!("{other:?} has no deadline"),
                 None => continue,
             };
@@ -397,7 +406,9 @@ impl Front {
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
             ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
+            ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+            ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
             ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
             ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
         };

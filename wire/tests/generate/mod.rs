@@ -134,9 +134,9 @@ pub fn entries() -> Vec<Entry> {
         ApiVersions: api_versions ApiVersionsRequest ApiVersionsResponse;
         CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
         DeleteTopics: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
-        DeleteRecords unserved: delete_records DeleteRecordsRequest DeleteRecordsResponse;
+        DeleteRecords: delete_records DeleteRecordsRequest DeleteRecordsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
-        OffsetForLeaderEpoch unserved: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
+        OffsetForLeaderEpoch: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
         DescribeConfigs unserved: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
         AlterConfigs unserved: alter_configs AlterConfigsRequest AlterConfigsResponse;
         DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
