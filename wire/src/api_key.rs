@@ -191,6 +191,8 @@ api_keys! {
     CreateTopics = 19, versions 2-7, advertised from 2, flexible 5+;
     /// Gives a producer its id and epoch. Version 6 (KIP-939) is not stable in Kafka 4.4 and not advertised there.
     InitProducerId = 22, versions 0-5, advertised from 0, flexible 2+;
+    /// Describes settings and where they come from.
+    DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
 }
 
 // To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
@@ -204,8 +206,6 @@ unserved_apis! {
     DeleteRecords = 21, versions 0-2, advertised from 0, flexible 2+;
     /// Finds the ends of leader epochs.
     OffsetForLeaderEpoch = 23, versions 2-4, advertised from 2, flexible 4+;
-    /// Describes settings and where they come from.
-    DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.
     AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
     /// Describes log directories and the replicas in them.

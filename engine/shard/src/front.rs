@@ -340,7 +340,8 @@ impl Front {
             // Its client has to take what it was answered before; then it is its turn again.
             return false;
         }
-        if has_key(frame, ApiKey::Metadata) && self.read_bytes >= budget.saturating_mul(2) {
+        let is_large = has_key(frame, ApiKey::Metadata) || has_key(frame, ApiKey::DescribeConfigs);
+        if is_large && self.read_bytes >= budget.saturating_mul(2) {
             // Its answer may be large. Clients that do not read are closed before long.
             if connection.enqueue() {
                 self.wait_for_sending.push_back(id);
@@ -394,6 +395,7 @@ impl Front {
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+            ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
     }

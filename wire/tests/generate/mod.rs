@@ -137,7 +137,7 @@ pub fn entries() -> Vec<Entry> {
         DeleteRecords unserved: delete_records DeleteRecordsRequest DeleteRecordsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
         OffsetForLeaderEpoch unserved: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
-        DescribeConfigs unserved: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
+        DescribeConfigs: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
         AlterConfigs unserved: alter_configs AlterConfigsRequest AlterConfigsResponse;
         DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
