@@ -193,6 +193,8 @@ api_keys! {
     InitProducerId = 22, versions 0-5, advertised from 0, flexible 2+;
     /// Describes settings and where they come from.
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
+    /// Changes single settings.
+    IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
 }
 
 // To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
@@ -212,8 +214,6 @@ unserved_apis! {
     DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
-    /// Changes single settings.
-    IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
     /// Describes the cluster.
     DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
     /// Describes topics and partitions, a page at a time.

@@ -5,9 +5,11 @@
 //! is the front's.
 
 pub(crate) mod api_versions;
+pub(crate) mod config_changes;
 pub(crate) mod create_topics;
 pub(crate) mod describe_configs;
 pub(crate) mod fetch;
+pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
@@ -164,6 +166,8 @@ pub(crate) enum Parked {
     CreateTopics(create_topics::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
+    /// For settings to be changed.
+    ConfigChanges(config_changes::Pending),
 }
 
 /// The deadline of a request that is willing to wait so long; nonsense is read as zero or cut.

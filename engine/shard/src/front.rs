@@ -24,6 +24,7 @@ use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::ids::TopicId;
 
+use crate::api::config_changes::UndecidedConfigs;
 use crate::api::init_producer_id::ProducerIds;
 use crate::api::metadata::TopicCreation;
 use crate::api::produce::Unfinished;
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) creation: TopicCreation,
+    pub(crate) undecided_configs: UndecidedConfigs,
 }
 
 /// See the module's description.
@@ -109,6 +111,7 @@ impl Front {
                 sessions: FetchSessions::new(config.fetch_sessions_max, seed),
                 producer_ids: ProducerIds::default(),
                 creation: TopicCreation::new(seed),
+                undecided_configs: UndecidedConfigs::default(),
             },
             connections: BTreeMap::new(),
             purgatory: Purgatory::new(),
@@ -243,12 +246,14 @@ impl Front {
     pub fn proposal_applied(&mut self, cx: &mut Context<'_>, proposal: ProposalId, outcome: Result<(), Rejection>) {
         self.shared.creation.decided(proposal);
         self.shared.producer_ids.decided(proposal, &outcome);
+        self.shared.undecided_configs.decided(proposal);
         for id in self.purgatory.proposal_decided(proposal) {
             let Some(parked) = self.purgatory.get_mut(id) else { continue };
             let done = match parked {
                 Parked::Metadata(pending) => pending.decided(),
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) => true,
+                Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
                 Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("it asks for no change"),
             };
             if done {
@@ -257,6 +262,7 @@ impl Front {
                     Parked::Metadata(pending) => pending.answer(&self.shared, cx),
                     Parked::CreateTopics(pending) => pending.answer(cx),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
+                    Parked::ConfigChanges(pending) => pending.answer(),
                     Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("as above"),
                 };
                 self.settle_and_flush(cx, id, outcome);
@@ -396,6 +402,7 @@ impl Front {
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
             ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
+            ApiKey::IncrementalAlterConfigs => api::incremental_alter_configs::handle(shared, cx, &call),
         };
         self.settle(cx, id, frame, outcome);
     }

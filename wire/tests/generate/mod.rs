@@ -141,7 +141,7 @@ pub fn entries() -> Vec<Entry> {
         AlterConfigs unserved: alter_configs AlterConfigsRequest AlterConfigsResponse;
         DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
-        IncrementalAlterConfigs unserved: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
+        IncrementalAlterConfigs: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
         DescribeCluster unserved: describe_cluster DescribeClusterRequest DescribeClusterResponse;
         DescribeTopicPartitions unserved: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
     };

@@ -439,7 +439,17 @@ fn api_versions() {
         assert_eq!(response.error_code, ErrorCode::NONE);
         let ranges: Vec<_> =
             response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
-        let expected = [(0, 0, 13), (1, 4, 18), (2, 1, 11), (3, 0, 13), (18, 0, 5), (19, 2, 7), (22, 0, 5), (32, 1, 4)];
+        let expected = [
+            (0, 0, 13),
+            (1, 4, 18),
+            (2, 1, 11),
+            (3, 0, 13),
+            (18, 0, 5),
+            (19, 2, 7),
+            (22, 0, 5),
+            (32, 1, 4),
+            (44, 0, 1),
+        ];
         assert_eq!(ranges, expected, "version {version}");
         assert!(response.supported_features.is_empty() && response.finalized_features.is_empty());
         assert_eq!(response.finalized_features_epoch, -1);
