@@ -193,6 +193,8 @@ api_keys! {
     InitProducerId = 22, versions 0-5, advertised from 0, flexible 2+;
     /// Describes settings and where they come from.
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
+    /// Replaces all settings of a resource.
+    AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
     /// Changes single settings.
     IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
 }
@@ -208,8 +210,6 @@ unserved_apis! {
     DeleteRecords = 21, versions 0-2, advertised from 0, flexible 2+;
     /// Finds the ends of leader epochs.
     OffsetForLeaderEpoch = 23, versions 2-4, advertised from 2, flexible 4+;
-    /// Replaces all settings of a resource.
-    AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
     /// Describes log directories and the replicas in them.
     DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
     /// Gives topics more partitions.

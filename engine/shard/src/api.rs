@@ -4,6 +4,7 @@
 //! wait comes back to the same file when its time has come. Handlers know nothing of connections and their order; that
 //! is the front's.
 
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod config_changes;
 pub(crate) mod create_topics;

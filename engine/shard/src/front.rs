@@ -402,6 +402,7 @@ impl Front {
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
             ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
+            ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),
             ApiKey::IncrementalAlterConfigs => api::incremental_alter_configs::handle(shared, cx, &call),
         };
         self.settle(cx, id, frame, outcome);

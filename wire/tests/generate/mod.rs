@@ -138,7 +138,7 @@ pub fn entries() -> Vec<Entry> {
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
         OffsetForLeaderEpoch unserved: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
         DescribeConfigs: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
-        AlterConfigs unserved: alter_configs AlterConfigsRequest AlterConfigsResponse;
+        AlterConfigs: alter_configs AlterConfigsRequest AlterConfigsResponse;
         DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
         IncrementalAlterConfigs: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;

@@ -14,11 +14,12 @@ use alloc::vec::Vec;
 use corelog_replication::controller::{self, ConfigChange, ConfigOperation, Rejection, TopicConfigRules};
 use corelog_replication::quorum::ProposalId;
 use corelog_wire::api::describe_configs::{BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, TOPIC_RESOURCE};
+use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
 
 use super::describe_configs::{check_broker_id, invalid_request, unknown_resource};
-use super::{Outcome, Parked, ReplyTo, Wait, incremental_alter_configs};
+use super::{Outcome, Parked, ReplyTo, Wait, alter_configs, incremental_alter_configs};
 use crate::config::{BROKER_KEYS, BrokerConfig, Kind, TOPIC_KEYS};
 use crate::front::{Context, Shared};
 
@@ -231,7 +232,11 @@ impl Pending {
 
     /// Answers with what became of every resource.
     pub(crate) fn answer(self) -> Outcome {
-        incremental_alter_configs::answer(&self.to, &self.resources)
+        match self.to.api {
+            ApiKey::AlterConfigs => alter_configs::answer(&self.to, &self.resources),
+            ApiKey::IncrementalAlterConfigs => incremental_alter_configs::answer(&self.to, &self.resources),
+            other => unreachable!("{other} changes no settings"),
+        }
     }
 }
 

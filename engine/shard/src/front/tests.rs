@@ -448,6 +448,7 @@ fn api_versions() {
             (19, 2, 7),
             (22, 0, 5),
             (32, 1, 4),
+            (33, 0, 2),
             (44, 0, 1),
         ];
         assert_eq!(ranges, expected, "version {version}");
