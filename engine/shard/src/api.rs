@@ -4,13 +4,17 @@
 //! wait comes back to the same file when its time has come. Handlers know nothing of connections and their order; that
 //! is the front's.
 
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
+pub(crate) mod config_changes;
 pub(crate) mod create_topics;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
+pub(crate) mod describe_configs;
 pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
+pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
@@ -172,6 +176,8 @@ pub(crate) enum Parked {
     DeleteRecords(delete_records::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
+    /// For settings to be changed.
+    ConfigChanges(config_changes::Pending),
 }
 
 /// The deadline of a request that is willing to wait so long; nonsense is read as zero or cut.

@@ -18,6 +18,9 @@ pub const BACKLOG_FRAMES_MAX: usize = 4_096;
 /// closed: what remembering and answering them takes is a multiple of the frame.
 pub const REQUEST_ENTRIES_MAX: usize = 100_000;
 
+/// Settings that one answer to DescribeConfigs describes. Resources beyond that get an error each.
+pub const DESCRIBED_CONFIGS_MAX: usize = 200_000;
+
 /// Requests from backlogs that one call takes up; the rest wait for the next turn.
 pub const REQUESTS_PER_TURN_MAX: usize = 256;
 

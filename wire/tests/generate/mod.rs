@@ -137,11 +137,11 @@ pub fn entries() -> Vec<Entry> {
         DeleteRecords: delete_records DeleteRecordsRequest DeleteRecordsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
         OffsetForLeaderEpoch: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
-        DescribeConfigs unserved: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
-        AlterConfigs unserved: alter_configs AlterConfigsRequest AlterConfigsResponse;
+        DescribeConfigs: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
+        AlterConfigs: alter_configs AlterConfigsRequest AlterConfigsResponse;
         DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
-        IncrementalAlterConfigs unserved: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
+        IncrementalAlterConfigs: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
         DescribeCluster: describe_cluster DescribeClusterRequest DescribeClusterResponse;
         DescribeTopicPartitions: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
     };

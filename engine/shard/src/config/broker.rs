@@ -259,6 +259,11 @@ impl BrokerConfig {
         self.explicit.get(name).map(ToString::to_string)
     }
 
+    /// As [`Self::explicit`], not as text.
+    pub(super) fn explicit_value(&self, name: &str) -> Option<&Value> {
+        self.explicit.get(name)
+    }
+
     fn is_set(&self, name: &str) -> bool {
         self.explicit.contains_key(name)
     }
