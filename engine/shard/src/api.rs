@@ -7,6 +7,7 @@
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod config_changes;
+pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
@@ -170,6 +171,8 @@ pub(crate) enum Parked {
     Metadata(metadata::Pending),
     /// For topics to be created.
     CreateTopics(create_topics::Pending),
+    /// For partitions to be created.
+    CreatePartitions(create_partitions::Pending),
     /// For topics to be deleted.
     DeleteTopics(delete_topics::Pending),
     /// For its log starts to be durable.
