@@ -32,7 +32,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cmp::Ordering;
 use corelog_replication::controller;
-use corelog_replication::ids::{BrokerId, DirectoryId, Incarnation};
+use corelog_replication::ids::{BrokerId, DirectoryId, Incarnation, PartitionIndex};
 use corelog_replication::metadata::{BrokerImage, MetadataImage};
 use corelog_wire::ids::TopicId;
 use corelog_wire::record_batch::{RecordBatch, find_max_timestamp};
@@ -490,7 +490,7 @@ fn restore(
     let mut actions = Vec::new();
     for topic in image.topics() {
         let topic_config = topic_config(config, topic, &mut actions);
-        create_partitions(logs, Seat::ALONE, topic, node, &topic_config);
+        create_partitions(logs, Seat::ALONE, topic, PartitionIndex(0), node, &topic_config);
     }
     for action in actions {
         if let Action::Log { level, message } = action {
@@ -555,6 +555,7 @@ fn replay_partition(
     }
     partition.high_watermark = partition.log_end;
     partition.log_start = log_start.min(partition.log_end);
+    partition.epochs.drop_before(partition.log_start);
     Ok(bytes)
 }
 
