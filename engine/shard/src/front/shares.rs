@@ -193,3 +193,6 @@ impl Front {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

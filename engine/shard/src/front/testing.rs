@@ -48,6 +48,8 @@ pub(crate) struct Host {
     /// What they said to each other and was not told yet; nothing is told to or by these.
     mail: VecDeque<(ShardIndex, ShardIndex, mesh::Message)>,
     pub(crate) stalled: BTreeSet<ShardIndex>,
+    /// What the first shard says to this one is held up.
+    slow_from_first: Option<ShardIndex>,
     disk: MemoryDisk,
     pub(crate) now: Now,
     /// What was logged.
@@ -109,6 +111,7 @@ impl Host {
             shards,
             mail: VecDeque::new(),
             stalled: BTreeSet::new(),
+            slow_from_first: None,
             disk,
             now,
             messages: vec![],
@@ -174,6 +177,10 @@ impl Host {
         self.shards[0].parts().1
     }
 
+    pub(crate) fn logs_of(&mut self, shard: u16) -> &mut Logs {
+        self.shards[usize::from(shard)].parts().1
+    }
+
     pub(crate) fn metadata(&mut self) -> &mut Metadata {
         self.shards[0].parts().2
     }
@@ -217,12 +224,24 @@ impl Host {
     pub(crate) fn deliver(&mut self) {
         let mut kept = VecDeque::new();
         while let Some((from, to, message)) = self.mail.pop_front() {
-            match self.stalled.contains(&to) {
+            let is_held = from == FIRST && self.slow_from_first == Some(to);
+            match is_held || self.stalled.contains(&to) {
                 true => kept.push_back((from, to, message)),
                 false => self.turn_of(to, Event::Message { from, message }),
             }
         }
         self.mail = kept;
+    }
+
+    /// What the first shard says to another one does not arrive for now.
+    pub(crate) fn hold_mail_from_first_to(&mut self, shard: ShardIndex) {
+        self.slow_from_first = Some(shard);
+    }
+
+    /// It arrives.
+    pub(crate) fn release_mail(&mut self) {
+        self.slow_from_first = None;
+        self.deliver();
     }
 
     /// A turn in which nothing happens, on every shard.
