@@ -10,6 +10,7 @@ use crate::config::{BrokerConfig, TopicConfig};
 use crate::front::{Context, Front};
 use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
 use crate::log::Logs;
+use crate::mesh::Seat;
 use crate::metadata::{Applied, Metadata};
 use crate::superblock::Superblock;
 use alloc::format;
@@ -205,9 +206,13 @@ impl Shard {
                         }
                     }
                 }
-                MetadataChange::TopicCreated(topic) => {
-                    create_partitions(&mut self.logs, topic, self.node, &topic_config(&self.config, topic, actions))
-                }
+                MetadataChange::TopicCreated(topic) => create_partitions(
+                    &mut self.logs,
+                    Seat::ALONE,
+                    topic,
+                    self.node,
+                    &topic_config(&self.config, topic, actions),
+                ),
                 MetadataChange::TopicConfigChanged { topic, .. } => {
                     let config = topic_config(&self.config, topic, actions);
                     for partition in topic.partitions() {
@@ -273,9 +278,10 @@ pub(crate) fn topic_config(config: &BrokerConfig, topic: &TopicImage, actions: &
     in_force
 }
 
-/// Adds the partitions of a topic that this node leads.
-pub(crate) fn create_partitions(logs: &mut Logs, topic: &TopicImage, node: BrokerId, config: &TopicConfig) {
-    for partition in topic.partitions().iter().filter(|p| p.leader == node) {
+/// Adds the partitions of a topic that this node leads and this shard owns.
+pub(crate) fn create_partitions(logs: &mut Logs, seat: Seat, topic: &TopicImage, node: BrokerId, config: &TopicConfig) {
+    let partitions = topic.partitions().iter().filter(|p| p.leader == node && seat.owns(topic.id(), p.index.0));
+    for partition in partitions {
         logs.create(topic.id(), topic.name(), partition.index.0, partition.leader_epoch.0, config.clone());
     }
 }

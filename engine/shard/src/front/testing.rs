@@ -83,9 +83,11 @@ impl Host {
             cluster_id: [7; 16],
             directory_id: [8; 16],
             advertised: ("broker.example".to_string(), 9092),
+            shards: 1,
             accept_loss: false,
         };
-        let (shard, report) = start(&mut disk, config, &options).unwrap();
+        let (mut shards, report) = start(&mut disk, config, &options).unwrap();
+        let shard = shards.remove(0);
         assert_eq!((report.cluster_id.as_str(), report.was_clean), (CLUSTER_ID, true));
         let mut host = Self {
             shard,
