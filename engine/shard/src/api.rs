@@ -16,7 +16,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use corelog_replication::metadata::{PartitionAssignment, TopicImage};
 use corelog_replication::quorum::ProposalId;
+use corelog_wire::api::list_offsets::ListOffsetsPartitionResponse;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::decoder::{DecodeError, Decoder};
 use corelog_wire::encoder::Segment;
@@ -24,9 +26,11 @@ use corelog_wire::frame::{encode_response, encode_response_with_gaps};
 use corelog_wire::header::RequestHeader;
 use corelog_wire::message::Message;
 
+use crate::front::Context;
 use crate::io::{FileRange, Piece};
 use crate::limits;
 use crate::log::{AckPoint, PartitionId, ReadId};
+use crate::mesh::ShardIndex;
 
 /// A request on its way to its handler.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub(crate) struct Call<'a> {
     pub(crate) client_id: Option<&'a str>,
     /// The request behind its header.
     pub(crate) body: Decoder<'a>,
+    /// The request is another shard's: only the partitions that this shard owns are meant, and the results go there.
+    pub(crate) is_share: bool,
 }
 
 impl<'a> Call<'a> {
@@ -51,7 +57,7 @@ impl<'a> Call<'a> {
             return Err(format!("{api} version {version} is not supported"));
         }
         let to = ReplyTo { api, version, correlation_id: header.correlation_id };
-        Ok(Self { to, client_id: header.client_id, body })
+        Ok(Self { to, client_id: header.client_id, body, is_share: false })
     }
 
     /// The request's message, all of it; otherwise why the connection is to be closed.
@@ -123,6 +129,10 @@ pub(crate) enum Outcome {
     Answer(Vec<Piece>),
     /// The client expects no answer.
     Silent,
+    /// Results for the shard whose request it is.
+    Share(ShareAnswer),
+    /// The shard with the metadata log has to handle it.
+    First,
     /// The connection is to be closed, for this reason.
     Close(String),
     /// It goes on when one of these things has happened.
@@ -144,6 +154,8 @@ pub(crate) struct Wait {
     pub(crate) lookups: Vec<(ReadId, usize)>,
     /// Changes of the metadata.
     pub(crate) proposals: Vec<ProposalId>,
+    /// Other shards, for their share of the request's frame.
+    pub(crate) shares: Vec<ShardIndex>,
     /// About how many bytes the request holds meanwhile.
     pub(crate) weight: usize,
 }
@@ -163,6 +175,60 @@ pub(crate) enum Parked {
     CreateTopics(create_topics::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
+    /// For the shard with the metadata log, which handles it.
+    First,
+}
+
+/// What a shard did of a request that is another shard's: results of its partitions, each with the entry of the request
+/// that it belongs to.
+#[derive(Debug)]
+pub(crate) enum ShareAnswer {
+    /// Of Produce.
+    Produce(Vec<(usize, produce::PartitionResult)>),
+    /// Of Fetch.
+    Fetch(Vec<(usize, fetch::Found)>),
+    /// Of ListOffsets.
+    ListOffsets(Vec<(usize, ListOffsetsPartitionResponse)>),
+}
+
+/// Whether a request changes metadata: the shard with the metadata log handles it.
+pub(crate) fn changes_metadata(api: ApiKey) -> bool {
+    match api {
+        ApiKey::CreateTopics | ApiKey::InitProducerId => true,
+        ApiKey::ApiVersions | ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets => false,
+        // Only where it creates topics, which it finds out itself.
+        ApiKey::Metadata => false,
+    }
+}
+
+/// Where a partition that this node leads is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On this shard.
+    Here(PartitionId),
+    /// On another one.
+    There(ShardIndex),
+    /// Nowhere: another broker leads it.
+    Nowhere,
+}
+
+/// Where the partition of a topic is, and how it is assigned.
+pub(crate) fn place(cx: &Context<'_>, topic: &TopicImage, assignment: &PartitionAssignment) -> Place {
+    let index = assignment.index.0;
+    match cx.logs.find(topic.id(), index) {
+        Some(id) => Place::Here(id),
+        None if assignment.leader.0 != cx.config.node_id || cx.seat.owns(topic.id(), index) => Place::Nowhere,
+        None => Place::There(cx.seat.owner(topic.id(), index)),
+    }
+}
+
+/// The other shards among these places, each once.
+pub(crate) fn others<'p>(places: impl Iterator<Item = &'p Place>) -> Vec<ShardIndex> {
+    let there = |place: &Place| if let Place::There(shard) = place { Some(*shard) } else { None };
+    let mut shards: Vec<ShardIndex> = places.filter_map(there).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    shards
 }
 
 /// The deadline of a request that is willing to wait so long; nonsense is read as zero or cut.

@@ -13,9 +13,10 @@ use corelog_wire::api::list_offsets::{
 };
 use corelog_wire::error_code::ErrorCode;
 
-use super::{Call, Outcome, Parked, ReplyTo, Wait};
+use super::{Call, Outcome, Parked, Place, ReplyTo, ShareAnswer, Wait, others, place};
 use crate::front::Context;
 use crate::log::{FoundOffset, Lookup, PartitionId, ReadId, TimestampTarget};
+use crate::mesh::ShardIndex;
 
 /// The first version that speaks of leader epochs (KIP-320).
 const FIRST_WITH_EPOCHS: i16 = 4;
@@ -27,8 +28,12 @@ const UNKNOWN_EPOCH: i32 = -1;
 #[derive(Debug)]
 pub(crate) struct Pending {
     to: ReplyTo,
+    is_share: bool,
     topics: Vec<(String, Range<usize>)>,
     partitions: Vec<ListOffsetsPartitionResponse>,
+    /// Where each partition is that exists.
+    places: Vec<Option<Place>>,
+    /// Lookups, and other shards, that have not ended.
     waiting: usize,
 }
 
@@ -44,8 +49,10 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     }
     let mut pending = Pending {
         to: call.to,
+        is_share: call.is_share,
         topics: Vec::with_capacity(request.topics.len()),
         partitions: Vec::with_capacity(count),
+        places: Vec::with_capacity(count),
         waiting: 0,
     };
     let repeated = repeated(&request);
@@ -60,14 +67,18 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
                 offset: UNKNOWN,
                 leader_epoch: UNKNOWN_EPOCH,
             };
+            let mut place = None;
             if repeated.contains(&(topic.name, partition.partition_index)) {
                 answer.error_code = ErrorCode::INVALID_REQUEST;
             } else if !is_supported(partition.timestamp, call.to.version) {
                 answer.error_code = ErrorCode::UNSUPPORTED_VERSION;
             } else {
                 match find(cx, topic.name, &partition) {
-                    Ok(id) => {
-                        if let Some(read) = look_up(cx, id, partition.timestamp, &mut answer) {
+                    Ok(found) => {
+                        place = Some(found);
+                        if let Place::Here(id) = found
+                            && let Some(read) = look_up(cx, id, &partition, &mut answer)
+                        {
                             lookups.push((read, pending.partitions.len()));
                         }
                     }
@@ -75,15 +86,17 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
                 }
             }
             pending.partitions.push(answer);
+            pending.places.push(place);
         }
         pending.topics.push((topic.name.to_string(), first..pending.partitions.len()));
     }
-    pending.waiting = lookups.len();
-    if lookups.is_empty() {
+    let shares = if pending.is_share { Vec::new() } else { others(pending.places.iter().flatten()) };
+    pending.waiting = lookups.len() + shares.len();
+    if pending.waiting == 0 {
         return pending.answer();
     }
     let weight = core::mem::size_of::<ListOffsetsPartitionResponse>() * pending.partitions.len();
-    Outcome::Wait(Parked::ListOffsets(pending), Wait { lookups, weight, ..Wait::default() })
+    Outcome::Wait(Parked::ListOffsets(pending), Wait { lookups, shares, weight, ..Wait::default() })
 }
 
 /// Partitions that the request names more than once.
@@ -113,14 +126,15 @@ fn is_supported(timestamp: i64, version: i16) -> bool {
     version >= since
 }
 
-fn find(cx: &Context<'_>, topic: &str, wanted: &ListOffsetsPartition) -> Result<PartitionId, ErrorCode> {
+fn find(cx: &Context<'_>, topic: &str, wanted: &ListOffsetsPartition) -> Result<Place, ErrorCode> {
     let image = cx.metadata.image();
     let topic = image.topic_by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let index = wanted.partition_index;
-    topic.partition(PartitionIndex(index)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let id = cx.logs.find(topic.id(), index).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
-    check_leader_epoch(cx, id, wanted.current_leader_epoch)?;
-    Ok(id)
+    let index = PartitionIndex(wanted.partition_index);
+    let assignment = topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    match place(cx, topic, assignment) {
+        Place::Nowhere => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        found => Ok(found),
+    }
 }
 
 /// Compares the leader epoch that a client believes in, -1 if it does not say (KIP-320).
@@ -138,10 +152,14 @@ pub(super) fn check_leader_epoch(cx: &Context<'_>, id: PartitionId, believed: i3
 fn look_up(
     cx: &mut Context<'_>,
     id: PartitionId,
-    timestamp: i64,
+    wanted: &ListOffsetsPartition,
     answer: &mut ListOffsetsPartitionResponse,
 ) -> Option<ReadId> {
-    let target = match timestamp {
+    if let Err(error) = check_leader_epoch(cx, id, wanted.current_leader_epoch) {
+        answer.error_code = error;
+        return None;
+    }
+    let target = match wanted.timestamp {
         LATEST_TIMESTAMP => {
             answer.offset = cx.logs.high_watermark(id);
             answer.leader_epoch = cx.logs.leader_epoch(id);
@@ -197,8 +215,26 @@ impl Pending {
         self.waiting == 0
     }
 
-    /// Answers with what was found.
+    /// Another shard has done its share. Returns whether nothing is missing any more.
+    pub(crate) fn joined(&mut self, from: ShardIndex, results: Vec<(usize, ListOffsetsPartitionResponse)>) -> bool {
+        let theirs =
+            self.places.iter().zip(&mut self.partitions).filter(|(place, _)| **place == Some(Place::There(from)));
+        // The topic was deleted meanwhile, unless there is a result.
+        theirs.for_each(|(_, partition)| partition.error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        for (entry, result) in results {
+            self.partitions[entry] = result;
+        }
+        self.waiting -= 1;
+        self.waiting == 0
+    }
+
+    /// Answers with what was found: the client, or the shard whose request it is.
     pub(crate) fn answer(mut self) -> Outcome {
+        if self.is_share {
+            let is_ours = |entry: &usize| matches!(self.places[*entry], Some(Place::Here(_)));
+            let ours = (0..self.partitions.len()).filter(is_ours).map(|entry| (entry, self.partitions[entry].clone()));
+            return Outcome::Share(ShareAnswer::ListOffsets(ours.collect()));
+        }
         if self.to.version < FIRST_WITH_EPOCHS {
             self.partitions.iter_mut().for_each(|partition| partition.leader_epoch = UNKNOWN_EPOCH);
         }

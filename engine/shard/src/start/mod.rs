@@ -37,6 +37,9 @@ use folders::Unclaimed;
 use layout::Layout;
 use shard_files::{RecoveredShard, ShardFiles, geometry};
 
+/// How far the seeds of two shards lie apart.
+const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// What a start needs besides the disk and the configuration.
 #[derive(Clone, Debug)]
 pub struct StartOptions {
@@ -96,18 +99,26 @@ pub fn start(
     options: &StartOptions,
 ) -> Result<(Vec<Shard>, StartReport), StartError> {
     let (parts, report) = recover(disk, config, options)?;
-    Ok((assemble(parts, options)?, report))
+    Ok((assemble(parts, options), report))
 }
 
-/// Makes shards of what was recovered.
-fn assemble(parts: Parts, options: &StartOptions) -> Result<Vec<Shard>, StartError> {
-    let Parts { mut logs, metadata, superblock, config } = parts;
+/// Makes shards of what was recovered: the first has the metadata log and the superblock, the others follow it.
+fn assemble(parts: Parts, options: &StartOptions) -> Vec<Shard> {
+    let Parts { logs, metadata, superblock, config } = parts;
     let cluster_id = TopicId(superblock.contents().cluster_id).to_string();
-    let front = Front::new(&config, options.seed, Identity { cluster_id, node_id: config.node_id });
-    match (logs.pop(), logs.len()) {
-        (Some((_, logs)), 0) => Ok(Vec::from([Shard::new(config, logs, metadata, front, superblock)])),
-        _ => Err(refuse("several shards cannot run yet: start with --cores 1")),
-    }
+    let image = metadata.image().clone();
+    let mut first = Some((metadata, superblock));
+    let shard = |(seat, logs): (Seat, Logs)| {
+        let identity = Identity { cluster_id: cluster_id.clone(), node_id: config.node_id };
+        let seed = options.seed ^ u64::from(seat.me.0).wrapping_mul(SEED_STEP);
+        let front = Front::new(&config, seed, identity);
+        let (metadata, superblock) = match first.take() {
+            Some((metadata, superblock)) => (metadata, Some(superblock)),
+            None => (Metadata::follower(image.clone()), None),
+        };
+        Shard::new(seat, config.clone(), logs, metadata, front, superblock)
+    };
+    logs.into_iter().map(shard).collect()
 }
 
 /// Recovers what [`start`] makes shards of.
