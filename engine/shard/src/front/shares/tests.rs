@@ -100,8 +100,9 @@ fn fetched(host: &mut Host, id: ConnectionId) -> Vec<(i32, ErrorCode, i64, Vec<i
     let response: FetchResponse<'_> = decode(ApiKey::Fetch, FETCH, &reply);
     let partitions = response.responses.iter().flat_map(|topic| topic.partitions.into_iter());
     let row = |of: corelog_wire::api::fetch::PartitionData<'_>| {
-        let records = of.records.map(|records| records.to_vec()).unwrap_or_default();
-        let batches = record_batch::batches(&records).map(|batch| batch.unwrap().base_offset()).collect();
+        let records = of.records.expect("never null");
+        let batches =
+            record_batch::batches(records.as_slice().unwrap()).map(|batch| batch.unwrap().base_offset()).collect();
         (of.partition_index, of.error_code, of.high_watermark, batches)
     };
     partitions.map(row).collect()
