@@ -3,11 +3,11 @@
 //! Kafka looks up the leader of the internal partition that a key falls on, and creates the internal topic with the first
 //! question. Here a coordinator belongs to no topic, so it is always to be had.
 //!
-//! This API is served before those that a coordinator is for, JoinGroup and its like, because clients get on better so
-//! (seen with kcat 1.7.1, librdkafka 2.16 and Java's 4.3.1): librdkafka below 2.11 compresses with LZ4 only where
-//! FindCoordinator 0 is advertised, and sends the records as they are otherwise; a consumer of a group is told at once
-//! that the broker does not know JoinGroup, where it waits for a coordinator for ever and in silence otherwise; a commit
-//! fails at once, where it hangs otherwise.
+//! This API is served before those that a group's coordinator is for, because librdkafka below 2.11 compresses with LZ4
+//! only where FindCoordinator 0 is advertised, and sends the records as they are otherwise. But as long as committed
+//! offsets cannot be fetched here, no broker is named for a group: librdkafka 2.16 dies of a segmentation fault when a
+//! consumer that has a coordinator is assigned a partition at its committed offset and OffsetFetch is not advertised.
+//! Without one it waits, as it does for a coordinator that Kafka has not elected yet.
 
 use alloc::vec::Vec;
 
@@ -16,6 +16,7 @@ use corelog_replication::metadata::BrokerImage;
 use corelog_wire::api::find_coordinator::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse, GROUP_KEY, SHARE_KEY, TRANSACTION_KEY,
 };
+use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
 
@@ -26,6 +27,10 @@ use crate::front::{Context, Identity};
 const FIRST_WITH_KEYS: i16 = 4;
 /// The first version that knows share partitions.
 const FIRST_WITH_SHARES: i16 = 6;
+
+/// Whether clients may be sent to a group's coordinator: the module's description says what happens to them without
+/// OffsetFetch. It is 9 on the wire, JoinGroup is 11.
+const COORDINATES_GROUPS: bool = ApiKey::from_key(9).is_some() && ApiKey::from_key(11).is_some();
 
 /// What Kafka says where nothing is wrong, up to version 3.
 const NO_ERROR_MESSAGE: &str = "NONE";
@@ -69,6 +74,9 @@ fn coordinator<'a>(here: Option<&'a BrokerImage>, version: i16, key_type: i8, ke
         error_message: Some(message),
     };
     match key_type {
+        GROUP_KEY if !COORDINATES_GROUPS => {
+            return nobody(ErrorCode::COORDINATOR_NOT_AVAILABLE, "this broker does not serve consumer groups yet");
+        }
         GROUP_KEY | TRANSACTION_KEY => {}
         SHARE_KEY if version < FIRST_WITH_SHARES => {
             return nobody(ErrorCode::INVALID_REQUEST, "this version does not know share partitions");
@@ -108,8 +116,6 @@ mod tests {
     use alloc::string::{String, ToString};
     use alloc::vec;
 
-    use corelog_wire::api_key::ApiKey;
-
     use super::*;
     use crate::front::testing::{Host, NODE_ID, decode};
     use crate::io::ConnectionId;
@@ -145,18 +151,26 @@ mod tests {
     fn every_version_finds_this_broker() {
         let mut host = Host::new();
         let id = host.open(1);
+        let of_groups = match COORDINATES_GROUPS {
+            true => ErrorCode::NONE,
+            false => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        };
         for version in 0..=6 {
-            for key_type in [GROUP_KEY, TRANSACTION_KEY] {
-                // Version 0 knows groups only.
+            // Version 0 knows groups only.
+            let types: &[_] = match version {
+                0 => &[(GROUP_KEY, of_groups)],
+                _ => &[(GROUP_KEY, of_groups), (TRANSACTION_KEY, ErrorCode::NONE)],
+            };
+            for (key_type, expected) in types {
                 for key in ["a", ""] {
-                    let found = ask(&mut host, id, version, if version == 0 { GROUP_KEY } else { key_type }, &[key]);
-                    assert_eq!(found, [(key.to_string(), ErrorCode::NONE)], "version {version}");
+                    let found = ask(&mut host, id, version, *key_type, &[key]);
+                    assert_eq!(found, [(key.to_string(), *expected)], "version {version}, type {key_type}");
                 }
             }
         }
         for version in FIRST_WITH_KEYS..=6 {
             assert_eq!(ask(&mut host, id, version, GROUP_KEY, &[]), []);
-            let found = ask(&mut host, id, version, GROUP_KEY, &["b", "a", "b"]);
+            let found = ask(&mut host, id, version, TRANSACTION_KEY, &["b", "a", "b"]);
             assert_eq!(found, ["b", "a", "b"].map(|key| (key.to_string(), ErrorCode::NONE)));
         }
     }
