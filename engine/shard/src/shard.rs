@@ -120,7 +120,7 @@ impl Shard {
     pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Completed { op, result } => self.completed(now, op, result, actions),
-            Event::FreeSpace { bytes } => self.logs.set_free_bytes(bytes, actions),
+            Event::FreeSpace { bytes, total_bytes } => self.logs.set_free_bytes(bytes, total_bytes, actions),
             Event::Tick => {}
             Event::Message { from, message } => self.message(now, from, message, actions),
             Event::Stop => {
