@@ -191,6 +191,8 @@ pub(crate) enum Parked {
     DeleteRecords(delete_records::Pending),
     /// For other shards.
     OffsetForLeaderEpoch(offset_for_leader_epoch::Pending),
+    /// For other shards.
+    DescribeLogDirs(describe_log_dirs::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.

@@ -216,12 +216,12 @@ impl Front {
                 match self.purgatory.get_mut(id) {
                     Some(Parked::Produce(pending)) => {
                         if pending.acknowledged() {
-                            self.answer_produce(cx, id);
+                            self.answer_complete(cx, id);
                         }
                     }
                     Some(Parked::DeleteRecords(pending)) => {
                         if pending.acknowledged() {
-                            self.answer_small(cx, id);
+                            self.answer_complete(cx, id);
                         }
                     }
                     Some(other) => unreachable!("{other:?} waits for no commit"),
@@ -264,7 +264,7 @@ impl Front {
             let Some(AwaitedRead { id, index, .. }) = self.purgatory.read_ended(*read) else { continue };
             let Some(Parked::ListOffsets(pending)) = self.purgatory.get_mut(id) else { continue };
             if pending.lookup_ended(index, result) {
-                self.answer_small(cx, id);
+                self.answer_complete(cx, id);
             }
         }
         self.serve_who_waits_for_memory(cx);
@@ -424,17 +424,14 @@ impl Front {
         true
     }
 
-    fn answer_produce(&mut self, cx: &mut Context<'_>, id: RequestId) {
-        let Some(Parked::Produce(pending)) = self.purgatory.take(id) else { unreachable!("it was there") };
-        self.settle_and_flush(cx, id, pending.answer(cx));
-    }
-
-    /// Answers a request about partitions, which is complete.
-    fn answer_small(&mut self, cx: &mut Context<'_>, id: RequestId) {
+    /// Answers a request for which nothing is missing any more.
+    fn answer_complete(&mut self, cx: &mut Context<'_>, id: RequestId) {
         let outcome = match self.purgatory.take(id) {
+            Some(Parked::Produce(pending)) => pending.answer(cx),
             Some(Parked::ListOffsets(pending)) => pending.answer(),
             Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
             Some(Parked::OffsetForLeaderEpoch(pending)) => pending.answer(),
+            Some(Parked::DescribeLogDirs(pending)) => pending.answer(cx),
             other => unreachable!("{other:?} is answered elsewhere"),
         };
         self.settle_and_flush(cx, id, outcome);

@@ -248,10 +248,11 @@ impl Logs {
         self.metadata_offset = offset;
     }
 
-    /// The file system has this many bytes left, of so many, as the host measured. What is dirty has no place in it yet. The journal
-    /// grows only where as much again as it may take is left to producers.
-    pub fn set_free_bytes(&mut self, bytes: u64, total_bytes: u64, actions: &mut Vec<Action>) {
-        self.volume = Some(Volume { total_bytes, free_bytes: bytes });
+    /// What the host measured of the file system, of which these logs may take `bytes`: those of other shards lie on it
+    /// too. What is dirty has no place in it yet. The journal grows only where as much again as it may take is left to
+    /// producers.
+    pub fn set_free_bytes(&mut self, volume: Volume, bytes: u64, actions: &mut Vec<Action>) {
+        self.volume = Some(volume);
         // Whatever the file system says of itself: there may be a quota.
         let bytes = if self.write_back.is_out_of_space() || self.journal.is_stuck() { 0 } else { bytes };
         let room = bytes.saturating_sub(self.dirty_bytes).saturating_sub(self.limits.reserve_bytes);
