@@ -4,21 +4,30 @@
 //! wait comes back to the same file when its time has come. Handlers know nothing of connections and their order; that
 //! is the front's.
 
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
+pub(crate) mod config_changes;
+pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
+pub(crate) mod delete_records;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_cluster;
+pub(crate) mod describe_configs;
+pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
+pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
+pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
+pub(crate) mod sharing;
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use corelog_replication::metadata::{PartitionAssignment, TopicImage};
 use corelog_replication::quorum::ProposalId;
-use corelog_wire::api::list_offsets::ListOffsetsPartitionResponse;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::decoder::{DecodeError, Decoder};
 use corelog_wire::encoder::Segment;
@@ -26,7 +35,6 @@ use corelog_wire::frame::{encode_response, encode_response_with_gaps};
 use corelog_wire::header::RequestHeader;
 use corelog_wire::message::Message;
 
-use crate::front::Context;
 use crate::io::{FileRange, Piece};
 use crate::limits;
 use crate::log::{AckPoint, PartitionId, ReadId};
@@ -130,7 +138,7 @@ pub(crate) enum Outcome {
     /// The client expects no answer.
     Silent,
     /// Results for the shard whose request it is.
-    Share(ShareAnswer),
+    Share(sharing::ShareAnswer),
     /// The shard with the metadata log has to handle it.
     First,
     /// The connection is to be closed, for this reason.
@@ -173,62 +181,20 @@ pub(crate) enum Parked {
     Metadata(metadata::Pending),
     /// For topics to be created.
     CreateTopics(create_topics::Pending),
+    /// For partitions to be created.
+    CreatePartitions(create_partitions::Pending),
+    /// For topics to be deleted.
+    DeleteTopics(delete_topics::Pending),
+    /// For its log starts to be durable.
+    DeleteRecords(delete_records::Pending),
+    /// For other shards.
+    OffsetForLeaderEpoch(offset_for_leader_epoch::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
+    /// For settings to be changed.
+    ConfigChanges(config_changes::Pending),
     /// For the shard with the metadata log, which handles it.
     First,
-}
-
-/// What a shard did of a request that is another shard's: results of its partitions, each with the entry of the request
-/// that it belongs to.
-#[derive(Debug)]
-pub(crate) enum ShareAnswer {
-    /// Of Produce.
-    Produce(Vec<(usize, produce::PartitionResult)>),
-    /// Of Fetch.
-    Fetch(Vec<(usize, fetch::Found)>),
-    /// Of ListOffsets.
-    ListOffsets(Vec<(usize, ListOffsetsPartitionResponse)>),
-}
-
-/// Whether a request changes metadata: the shard with the metadata log handles it.
-pub(crate) fn changes_metadata(api: ApiKey) -> bool {
-    match api {
-        ApiKey::CreateTopics | ApiKey::InitProducerId => true,
-        ApiKey::ApiVersions | ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets => false,
-        // Only where it creates topics, which it finds out itself.
-        ApiKey::Metadata => false,
-    }
-}
-
-/// Where a partition that this node leads is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// On this shard.
-    Here(PartitionId),
-    /// On another one.
-    There(ShardIndex),
-    /// Nowhere: another broker leads it.
-    Nowhere,
-}
-
-/// Where the partition of a topic is, and how it is assigned.
-pub(crate) fn place(cx: &Context<'_>, topic: &TopicImage, assignment: &PartitionAssignment) -> Place {
-    let index = assignment.index.0;
-    match cx.logs.find(topic.id(), index) {
-        Some(id) => Place::Here(id),
-        None if assignment.leader.0 != cx.config.node_id || cx.seat.owns(topic.id(), index) => Place::Nowhere,
-        None => Place::There(cx.seat.owner(topic.id(), index)),
-    }
-}
-
-/// The other shards among these places, each once.
-pub(crate) fn others<'p>(places: impl Iterator<Item = &'p Place>) -> Vec<ShardIndex> {
-    let there = |place: &Place| if let Place::There(shard) = place { Some(*shard) } else { None };
-    let mut shards: Vec<ShardIndex> = places.filter_map(there).collect();
-    shards.sort_unstable();
-    shards.dedup();
-    shards
 }
 
 /// The deadline of a request that is willing to wait so long; nonsense is read as zero or cut.

@@ -26,6 +26,7 @@ use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::ids::TopicId;
 
+use crate::api::config_changes::UndecidedConfigs;
 use crate::api::init_producer_id::ProducerIds;
 use crate::api::metadata::TopicCreation;
 use crate::api::produce::Unfinished;
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) creation: TopicCreation,
+    pub(crate) undecided_configs: UndecidedConfigs,
 }
 
 /// Who waits for room in the log.
@@ -125,6 +127,7 @@ impl Front {
                 sessions: FetchSessions::new(config.fetch_sessions_max, seed),
                 producer_ids: ProducerIds::default(),
                 creation: TopicCreation::new(seed),
+                undecided_configs: UndecidedConfigs::default(),
             },
             connections: BTreeMap::new(),
             purgatory: Purgatory::new(),
@@ -210,9 +213,19 @@ impl Front {
     pub fn progress(&mut self, cx: &mut Context<'_>, progress: &Progress) {
         if progress.acks {
             while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
-                let Some(Parked::Produce(pending)) = self.purgatory.get_mut(id) else { continue };
-                if pending.acknowledged() {
-                    self.answer_produce(cx, id);
+                match self.purgatory.get_mut(id) {
+                    Some(Parked::Produce(pending)) => {
+                        if pending.acknowledged() {
+                            self.answer_produce(cx, id);
+                        }
+                    }
+                    Some(Parked::DeleteRecords(pending)) => {
+                        if pending.acknowledged() {
+                            self.answer_small(cx, id);
+                        }
+                    }
+                    Some(other) => unreachable!("{other:?} waits for no commit"),
+                    None => {}
                 }
             }
         }
@@ -251,8 +264,7 @@ impl Front {
             let Some(AwaitedRead { id, index, .. }) = self.purgatory.read_ended(*read) else { continue };
             let Some(Parked::ListOffsets(pending)) = self.purgatory.get_mut(id) else { continue };
             if pending.lookup_ended(index, result) {
-                let Some(Parked::ListOffsets(pending)) = self.purgatory.take(id) else { unreachable!("it was there") };
-                self.settle_and_flush(cx, id, pending.answer());
+                self.answer_small(cx, id);
             }
         }
         self.serve_who_waits_for_memory(cx);
@@ -262,13 +274,17 @@ impl Front {
     pub fn proposal_applied(&mut self, cx: &mut Context<'_>, proposal: ProposalId, outcome: Result<(), Rejection>) {
         self.shared.creation.decided(proposal);
         self.shared.producer_ids.decided(proposal, &outcome);
+        self.shared.undecided_configs.decided(proposal);
         for id in self.purgatory.proposal_decided(proposal) {
             let Some(parked) = self.purgatory.get_mut(id) else { continue };
             let done = match parked {
                 Parked::Metadata(pending) => pending.decided(),
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::CreatePartitions(pending) => pending.decided(proposal, &outcome),
+                Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) => true,
-                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::First => {
+                Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
+                _ => {
                     unreachable!("it asks for no change")
                 }
             };
@@ -277,8 +293,11 @@ impl Front {
                 let outcome = match parked {
                     Parked::Metadata(pending) => pending.answer(&self.shared, cx),
                     Parked::CreateTopics(pending) => pending.answer(cx),
+                    Parked::CreatePartitions(pending) => pending.answer(),
+                    Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
-                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::First => {
+                    Parked::ConfigChanges(pending) => pending.answer(),
+                    _ => {
                         unreachable!("as above")
                     }
                 };
@@ -301,6 +320,9 @@ impl Front {
             let outcome = match self.purgatory.take(id) {
                 Some(Parked::Produce(pending)) => pending.expired(cx),
                 Some(Parked::CreateTopics(pending)) => pending.expired(cx),
+                Some(Parked::CreatePartitions(pending)) => pending.expired(),
+                Some(Parked::DeleteTopics(pending)) => pending.expired(),
+                Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
                 Some(other) => unreachable!("{other:?} has no deadline"),
                 None => continue,
             };
@@ -374,7 +396,8 @@ impl Front {
             // Its client has to take what it was answered before; then it is its turn again.
             return false;
         }
-        if has_key(frame, ApiKey::Metadata) && self.read_bytes >= budget.saturating_mul(2) {
+        let is_large = has_key(frame, ApiKey::Metadata) || has_key(frame, ApiKey::DescribeConfigs);
+        if is_large && self.read_bytes >= budget.saturating_mul(2) {
             // Its answer may be large. Clients that do not read are closed before long.
             if connection.enqueue() {
                 self.wait_for_sending.push_back(id);
@@ -406,6 +429,17 @@ impl Front {
         self.settle_and_flush(cx, id, pending.answer(cx));
     }
 
+    /// Answers a request about partitions, which is complete.
+    fn answer_small(&mut self, cx: &mut Context<'_>, id: RequestId) {
+        let outcome = match self.purgatory.take(id) {
+            Some(Parked::ListOffsets(pending)) => pending.answer(),
+            Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
+            Some(Parked::OffsetForLeaderEpoch(pending)) => pending.answer(),
+            other => unreachable!("{other:?} is answered elsewhere"),
+        };
+        self.settle_and_flush(cx, id, outcome);
+    }
+
     fn answer_fetch(&mut self, cx: &mut Context<'_>, id: RequestId) {
         let outcome = self.finish_fetch(cx, id);
         self.settle_and_flush(cx, id, outcome);
@@ -432,14 +466,23 @@ impl Front {
         call.is_share = !cx.seat.is_home_of(id.connection);
         let shared = &mut self.shared;
         let outcome = match call.to.api {
-            api if api::changes_metadata(api) && !cx.seat.is_first() => Outcome::First,
+            api if api::sharing::changes_metadata(api) && !cx.seat.is_first() => Outcome::First,
             ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, &call),
             ApiKey::Produce => api::produce::handle(cx, &call),
             ApiKey::Fetch => api::fetch::handle(shared, cx, &call),
             ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
+            ApiKey::CreatePartitions => api::create_partitions::handle(cx, &call),
+            ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
+            ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+            ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
+            ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
+            ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
+            ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
+            ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),
+            ApiKey::IncrementalAlterConfigs => api::incremental_alter_configs::handle(shared, cx, &call),
         };
         self.settle(cx, id, frame, outcome);
     }

@@ -20,7 +20,8 @@ use bytes::Bytes;
 use corelog_replication::quorum::Committed;
 use corelog_wire::ids::TopicId;
 
-use crate::api::{ShareAnswer, fetch};
+use crate::api::fetch;
+use crate::api::sharing::ShareAnswer;
 use crate::connection::RequestId;
 use crate::io::{ConnectionId, Piece};
 

@@ -21,7 +21,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
-use corelog_replication::ids::BrokerId;
+use corelog_replication::ids::{BrokerId, PartitionIndex};
 use corelog_replication::metadata::{ApplyError, MetadataChange, MetadataDelta, MetadataRecord, TopicImage};
 use corelog_replication::quorum::{ProposalId, ProposeError};
 
@@ -250,7 +250,11 @@ impl Shard {
                 }
                 MetadataChange::TopicCreated(topic) => {
                     let config = topic_config(&self.config, topic, actions);
-                    create_partitions(&mut self.logs, self.seat, topic, self.node, &config);
+                    create_partitions(&mut self.logs, self.seat, topic, PartitionIndex(0), self.node, &config);
+                }
+                MetadataChange::PartitionsAdded { topic, first } => {
+                    let config = topic_config(&self.config, topic, actions);
+                    create_partitions(&mut self.logs, self.seat, topic, *first, self.node, &config);
                 }
                 MetadataChange::TopicConfigChanged { topic, .. } => {
                     let config = topic_config(&self.config, topic, actions);
@@ -331,10 +335,17 @@ pub(crate) fn topic_config(config: &BrokerConfig, topic: &TopicImage, actions: &
     in_force
 }
 
-/// Adds the partitions of a topic that this node leads and this shard owns.
-pub(crate) fn create_partitions(logs: &mut Logs, seat: Seat, topic: &TopicImage, node: BrokerId, config: &TopicConfig) {
-    let is_ours = |index| seat.owns(topic.id(), index);
-    for partition in topic.partitions().iter().filter(|p| p.leader == node && is_ours(p.index.0)) {
+/// Adds the partitions of a topic that this node leads and this shard owns, from `first` on.
+pub(crate) fn create_partitions(
+    logs: &mut Logs,
+    seat: Seat,
+    topic: &TopicImage,
+    first: PartitionIndex,
+    node: BrokerId,
+    config: &TopicConfig,
+) {
+    let is_ours = |index: PartitionIndex| index >= first && seat.owns(topic.id(), index.0);
+    for partition in topic.partitions().iter().filter(|p| p.leader == node && is_ours(p.index)) {
         logs.create(topic.id(), topic.name(), partition.index.0, partition.leader_epoch.0, config.clone());
     }
 }

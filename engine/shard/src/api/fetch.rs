@@ -28,7 +28,8 @@ use corelog_wire::ids::TopicId;
 use corelog_wire::primitives::Records;
 
 use super::list_offsets::check_leader_epoch;
-use super::{Call, Outcome, Parked, Place, ReplyTo, Wait, deadline_us, place};
+use super::sharing::{Place, place};
+use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us};
 use crate::fetch_session::{FetchContext, FetchPartition, NO_SESSION, News, SessionRequest, TopicKey};
 use crate::front::{Context, Shared};
 use crate::io::FileRange;

@@ -1,9 +1,7 @@
 //! ListOffsets: offsets by timestamp, and the ends of partitions.
 
 use alloc::collections::BTreeSet;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use corelog_replication::ids::PartitionIndex;
 use corelog_wire::api::list_offsets::{
@@ -13,7 +11,8 @@ use corelog_wire::api::list_offsets::{
 };
 use corelog_wire::error_code::ErrorCode;
 
-use super::{Call, Outcome, Parked, Place, ReplyTo, ShareAnswer, Wait, others, place};
+use super::sharing::{PerPartition, Place, ShareAnswer, place};
+use super::{Call, Outcome, Parked, ReplyTo, Wait};
 use crate::front::Context;
 use crate::log::{FoundOffset, Lookup, PartitionId, ReadId, TimestampTarget};
 use crate::mesh::ShardIndex;
@@ -24,16 +23,12 @@ const FIRST_WITH_EPOCHS: i16 = 4;
 const UNKNOWN: i64 = -1;
 const UNKNOWN_EPOCH: i32 = -1;
 
-/// A request of which some lookups wait for the disk.
+/// A request of which some lookups wait for the disk, or for other shards.
 #[derive(Debug)]
 pub(crate) struct Pending {
     to: ReplyTo,
-    is_share: bool,
-    topics: Vec<(String, Range<usize>)>,
-    partitions: Vec<ListOffsetsPartitionResponse>,
-    /// Where each partition is that exists.
-    places: Vec<Option<Place>>,
-    /// Lookups, and other shards, that have not ended.
+    partitions: PerPartition<ListOffsetsPartitionResponse>,
+    /// Lookups that have not ended.
     waiting: usize,
 }
 
@@ -47,18 +42,11 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     if let Err(reason) = call.check_entries(request.topics.len() + count) {
         return Outcome::Close(reason);
     }
-    let mut pending = Pending {
-        to: call.to,
-        is_share: call.is_share,
-        topics: Vec::with_capacity(request.topics.len()),
-        partitions: Vec::with_capacity(count),
-        places: Vec::with_capacity(count),
-        waiting: 0,
-    };
+    let partitions = PerPartition::new(call.is_share, request.topics.len(), count);
+    let mut pending = Pending { to: call.to, partitions, waiting: 0 };
     let repeated = repeated(&request);
     let mut lookups = Vec::new();
     for topic in request.topics {
-        let first = pending.partitions.len();
         for partition in topic.partitions {
             let mut answer = ListOffsetsPartitionResponse {
                 partition_index: partition.partition_index,
@@ -85,16 +73,15 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
                     Err(error) => answer.error_code = error,
                 }
             }
-            pending.partitions.push(answer);
-            pending.places.push(place);
+            pending.partitions.push(place, answer);
         }
-        pending.topics.push((topic.name.to_string(), first..pending.partitions.len()));
+        pending.partitions.end_topic(topic.name);
     }
-    let shares = if pending.is_share { Vec::new() } else { others(pending.places.iter().flatten()) };
-    pending.waiting = lookups.len() + shares.len();
-    if pending.waiting == 0 {
+    pending.waiting = lookups.len();
+    if pending.is_complete() {
         return pending.answer();
     }
+    let shares = pending.partitions.awaits().to_vec();
     let weight = core::mem::size_of::<ListOffsetsPartitionResponse>() * pending.partitions.len();
     Outcome::Wait(Parked::ListOffsets(pending), Wait { lookups, shares, weight, ..Wait::default() })
 }
@@ -208,43 +195,35 @@ impl Pending {
     /// A lookup came to an end. Returns whether it was the last one.
     pub(crate) fn lookup_ended(&mut self, index: usize, result: &Result<Option<FoundOffset>, ErrorCode>) -> bool {
         match result {
-            Ok(found) => fill_in(&mut self.partitions[index], *found),
-            Err(error) => self.partitions[index].error_code = *error,
+            Ok(found) => fill_in(self.partitions.result_mut(index), *found),
+            Err(error) => self.partitions.result_mut(index).error_code = *error,
         }
         self.waiting -= 1;
-        self.waiting == 0
+        self.is_complete()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.waiting == 0 && self.partitions.awaits().is_empty()
     }
 
     /// Another shard has done its share. Returns whether nothing is missing any more.
     pub(crate) fn joined(&mut self, from: ShardIndex, results: Vec<(usize, ListOffsetsPartitionResponse)>) -> bool {
-        let theirs =
-            self.places.iter().zip(&mut self.partitions).filter(|(place, _)| **place == Some(Place::There(from)));
-        // The topic was deleted meanwhile, unless there is a result.
-        theirs.for_each(|(_, partition)| partition.error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-        for (entry, result) in results {
-            self.partitions[entry] = result;
-        }
-        self.waiting -= 1;
-        self.waiting == 0
+        self.partitions.joined(from, results, |gone| gone.error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        self.is_complete()
     }
 
     /// Answers with what was found: the client, or the shard whose request it is.
     pub(crate) fn answer(mut self) -> Outcome {
-        if self.is_share {
-            let is_ours = |entry: &usize| matches!(self.places[*entry], Some(Place::Here(_)));
-            let ours = (0..self.partitions.len()).filter(is_ours).map(|entry| (entry, self.partitions[entry].clone()));
-            return Outcome::Share(ShareAnswer::ListOffsets(ours.collect()));
-        }
         if self.to.version < FIRST_WITH_EPOCHS {
-            self.partitions.iter_mut().for_each(|partition| partition.leader_epoch = UNKNOWN_EPOCH);
+            self.partitions.results_mut().iter_mut().for_each(|result| result.leader_epoch = UNKNOWN_EPOCH);
         }
-        let topics: Vec<_> = self
-            .topics
+        let results = match self.partitions.finish() {
+            Ok(results) => results,
+            Err(ours) => return Outcome::Share(ShareAnswer::ListOffsets(ours)),
+        };
+        let topics: Vec<_> = results
             .iter()
-            .map(|(name, partitions)| ListOffsetsTopicResponse {
-                name,
-                partitions: self.partitions[partitions.clone()].into(),
-            })
+            .map(|(name, partitions)| ListOffsetsTopicResponse { name, partitions: partitions.into() })
             .collect();
         self.to.answer(&ListOffsetsResponse { topics: (&topics).into(), ..ListOffsetsResponse::default() })
     }

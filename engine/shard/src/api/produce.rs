@@ -21,7 +21,8 @@ use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
 use corelog_wire::record_batch::{self, BatchRejection, Depth, ProduceRules, RecordError};
 
-use super::{Call, Outcome, Parked, Place, ReplyTo, ShareAnswer, Wait, deadline_us, metadata, place};
+use super::sharing::{Place, ShareAnswer, place};
+use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us, metadata};
 use crate::config::TopicConfig;
 use crate::front::Context;
 use crate::limits;

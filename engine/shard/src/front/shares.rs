@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::{Context, Front, Producer};
 use crate::api::fetch::shares::{Ask, take};
-use crate::api::{Call, Outcome, Parked, ShareAnswer};
+use crate::api::sharing::ShareAnswer;
+use crate::api::{Call, Outcome, Parked};
 use crate::connection::RequestId;
 use crate::io::Action;
 use crate::mesh::{Answer, Asked, Body, Message, ShardIndex};
@@ -157,8 +158,17 @@ impl Front {
             }
             (Parked::ListOffsets(pending), Answer::Share(ShareAnswer::ListOffsets(results))) => {
                 if pending.joined(from, results) {
-                    let Some(Parked::ListOffsets(pending)) = self.purgatory.take(request) else { unreachable!() };
-                    self.settle_and_flush(cx, request, pending.answer());
+                    self.answer_small(cx, request);
+                }
+            }
+            (Parked::DeleteRecords(pending), Answer::Share(ShareAnswer::DeleteRecords(results))) => {
+                if pending.joined(from, results) {
+                    self.answer_small(cx, request);
+                }
+            }
+            (Parked::OffsetForLeaderEpoch(pending), Answer::Share(ShareAnswer::OffsetForLeaderEpoch(results))) => {
+                if pending.joined(from, results) {
+                    self.answer_small(cx, request);
                 }
             }
             (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
@@ -183,3 +193,6 @@ impl Front {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,8 @@ pub(crate) struct Host {
     /// What they said to each other and was not told yet; nothing is told to or by these.
     mail: VecDeque<(ShardIndex, ShardIndex, mesh::Message)>,
     pub(crate) stalled: BTreeSet<ShardIndex>,
+    /// What the first shard says to this one is held up.
+    slow_from_first: Option<ShardIndex>,
     disk: MemoryDisk,
     pub(crate) now: Now,
     /// What was logged.
@@ -109,6 +111,7 @@ impl Host {
             shards,
             mail: VecDeque::new(),
             stalled: BTreeSet::new(),
+            slow_from_first: None,
             disk,
             now,
             messages: vec![],
@@ -174,6 +177,10 @@ impl Host {
         self.shards[0].parts().1
     }
 
+    pub(crate) fn logs_of(&mut self, shard: u16) -> &mut Logs {
+        self.shards[usize::from(shard)].parts().1
+    }
+
     pub(crate) fn metadata(&mut self) -> &mut Metadata {
         self.shards[0].parts().2
     }
@@ -217,12 +224,24 @@ impl Host {
     pub(crate) fn deliver(&mut self) {
         let mut kept = VecDeque::new();
         while let Some((from, to, message)) = self.mail.pop_front() {
-            match self.stalled.contains(&to) {
+            let is_held = from == FIRST && self.slow_from_first == Some(to);
+            match is_held || self.stalled.contains(&to) {
                 true => kept.push_back((from, to, message)),
                 false => self.turn_of(to, Event::Message { from, message }),
             }
         }
         self.mail = kept;
+    }
+
+    /// What the first shard says to another one does not arrive for now.
+    pub(crate) fn hold_mail_from_first_to(&mut self, shard: ShardIndex) {
+        self.slow_from_first = Some(shard);
+    }
+
+    /// It arrives.
+    pub(crate) fn release_mail(&mut self) {
+        self.slow_from_first = None;
+        self.deliver();
     }
 
     /// A turn in which nothing happens, on every shard.
@@ -335,6 +354,26 @@ impl Host {
                 None => break,
             }
         }
+    }
+
+    /// Does the next thing that the shard asked the disk for. False if there is none.
+    pub(crate) fn step(&mut self) -> bool {
+        let Some((op, steps)) = self.asked.pop_front() else { return false };
+        let result = run_chain(&mut self.disk, steps);
+        self.event(Event::Completed { op, result });
+        true
+    }
+
+    /// One turn with this event and the ends of everything that the shard has asked the disk for so far.
+    pub(crate) fn commit_with(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        self.shards[0].handle(self.now, event, &mut actions);
+        while let Some((op, steps)) = self.asked.pop_front() {
+            let result = run_chain(&mut self.disk, steps);
+            self.shards[0].handle(self.now, Event::Completed { op, result }, &mut actions);
+        }
+        self.shards[0].end_of_turn(self.now, &mut actions);
+        self.act(actions);
     }
 
     /// Whether the shard wants another turn at once.

@@ -31,7 +31,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use corelog_replication::ids::BrokerId;
+use corelog_replication::ids::{BrokerId, PartitionIndex};
 use corelog_replication::metadata::MetadataImage;
 use corelog_wire::ids::TopicId;
 use folders::Unclaimed;
@@ -247,7 +247,7 @@ impl Run<'_> {
             let mut ignored = Vec::new();
             let told = if shard.seat.is_first() { &mut actions } else { &mut ignored };
             let topic_config = topic_config(config, topic, told);
-            create_partitions(&mut logs, shard.seat, topic, BrokerId(config.node_id), &topic_config);
+            create_partitions(&mut logs, shard.seat, topic, PartitionIndex(0), BrokerId(config.node_id), &topic_config);
         }
         for action in actions {
             if let Action::Log { level, message } = action {

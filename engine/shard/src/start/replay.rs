@@ -86,6 +86,7 @@ impl Replay {
         partition.cut_lost();
         partition.high_watermark = partition.log_end;
         partition.log_start = log_start.min(partition.log_end);
+        partition.epochs.drop_before(partition.log_start);
         Ok(())
     }
 }

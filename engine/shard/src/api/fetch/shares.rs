@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 use corelog_wire::error_code::ErrorCode;
 
 use super::{Found, NOTHING, Pending, Stage};
-use crate::api::{Outcome, ReplyTo, ShareAnswer};
+use crate::api::sharing::ShareAnswer;
+use crate::api::{Outcome, ReplyTo};
 use crate::fetch_session::{FetchContext, FetchPartition};
 use crate::front::Context;
 use crate::log::Fetched;
