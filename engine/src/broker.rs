@@ -233,3 +233,7 @@ mod tests {
         assert_eq!(Features::OLDEST.here().unwrap(), Features::OLDEST);
     }
 }
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Shard>();
+};

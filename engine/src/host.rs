@@ -306,7 +306,7 @@ impl<D: Decide> Host<D> {
                 }
             },
             Token::Stop => self.asked_to_stop(),
-            Token::Timer | Token::Ignored => {}
+            Token::Bell | Token::Timer | Token::Ignored => {}
         }
     }
 
