@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use corelog_shard::config::{BrokerConfig, Endpoint, SegmentReads};
 use corelog_shard::io::{Action, Event, LogLevel, Now};
+use corelog_shard::mesh::Message;
 use corelog_shard::shard::{Shard, StartError, StartErrorKind};
 use corelog_shard::start::{self, StartOptions, StartReport};
 
@@ -201,6 +202,8 @@ fn log(level: LogLevel, line: &str) {
 }
 
 impl Decide for Shard {
+    type Message = Message;
+
     fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         Shard::handle(self, now, event, actions);
     }
