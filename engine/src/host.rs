@@ -72,7 +72,8 @@ pub struct HostConfig {
     /// Bounds for connections.
     pub connections: ConnectionLimits,
     /// Other tasks run on the executor, so the host may not block its thread: it sleeps in glommio, on the eventfd of
-    /// its ring. That costs some 10 us of CPU more for each sleep than to wait in the ring itself.
+    /// its ring. That costs some 10 us of CPU more for each sleep than to wait in the ring itself. For a host that is
+    /// alone: a bell that is rung while the host sleeps like this may not be heard.
     pub shared_executor: bool,
     /// What to use of the kernel, where it has it.
     pub features: Features,

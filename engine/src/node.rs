@@ -118,6 +118,8 @@ impl Node {
         members: Vec<Member<D>>,
         stop: Stop,
     ) -> Result<Self, HostError> {
+        // The kernel does not tell an eventfd reliably from within the wake-up of another.
+        assert!(!config.shared_executor, "a host among others sleeps in its own ring");
         let failed = |error: io::Error| HostError::new("cannot make what hosts share", error);
         limits::raise_locked_memory();
         let connections_max = host::connections_max(&config);
