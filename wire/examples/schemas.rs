@@ -75,8 +75,8 @@ fn main() -> std::io::Result<()> {
         ["print"] => {
             for entry in generate::entries() {
                 if let FieldType::Struct { name, fields } = entry.ty {
-                    let (api, flexible) = (entry.api, entry.api.flexible_from());
-                    println!("{name}\t{}\t{}\t{flexible}", api.key(), range(api.versions()));
+                    let (api, flexible) = (entry.api, entry.api.flexible_from);
+                    println!("{name}\t{}\t{}\t{flexible}", api.key, range(api.versions));
                     print_fields(name, fields);
                 }
             }

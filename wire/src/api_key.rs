@@ -1,7 +1,8 @@
 //! The APIs this broker has: key, name, versions.
 //!
-//! One line of the table at the end per API. The ranges are those of Kafka 4.4; an API stands here once every one of its
-//! versions is served.
+//! One line of a table at the end per API. The ranges are those of Kafka 4.4. An API is an [`ApiKey`] once every one of its
+//! versions is served; until then, if its messages are here already, it is an [`UnservedApi`], which no header and no
+//! answer to ApiVersions can name.
 
 use core::fmt;
 
@@ -70,6 +71,67 @@ macro_rules! api_keys {
     (@flexible none) => { i16::MAX };
 }
 
+/// An API whose messages this crate has, but which has no handler: for all who talk to the broker it does not exist.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnservedApi {
+    key: i16,
+    name: &'static str,
+    versions: VersionRange,
+    flexible_from: i16,
+}
+
+// Lines of the same form as those of `api_keys`, so that one can be moved there as it is.
+macro_rules! unserved_apis {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident = $key:literal, versions $min:literal - $max:literal, advertised from $advertised:literal,
+            flexible $($flexible:literal)? $(+)? $($none:ident)?;
+    )*) => {
+        // Each API is a constant with Kafka's name.
+        #[allow(non_upper_case_globals)]
+        impl UnservedApi {
+            $(
+                $(#[$meta])*
+                #[doc = concat!("Versions ", $min, " to ", $max, ".")]
+                pub const $name: Self = {
+                    assert!($advertised <= $min && $min <= $max);
+                    Self {
+                        key: $key,
+                        name: stringify!($name),
+                        versions: VersionRange { min: $min, max: $max },
+                        flexible_from: api_keys!(@flexible $($flexible)? $($none)?),
+                    }
+                };
+            )*
+
+            /// Every such API, ordered by key.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+impl UnservedApi {
+    /// The number on the wire.
+    pub const fn key(self) -> i16 {
+        self.key
+    }
+
+    /// Kafka's name of the API.
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// The versions that its messages have, all of which are to be served.
+    pub const fn versions(self) -> VersionRange {
+        self.versions
+    }
+
+    /// The first version with compact lengths and tagged fields (KIP-482); `i16::MAX` if there is none.
+    pub const fn flexible_from(self) -> i16 {
+        self.flexible_from
+    }
+}
+
 impl ApiKey {
     /// The number on the wire.
     pub const fn key(self) -> i16 {
@@ -127,8 +189,35 @@ api_keys! {
     ApiVersions = 18, versions 0-5, advertised from 0, flexible 3+;
     /// Creates topics.
     CreateTopics = 19, versions 2-7, advertised from 2, flexible 5+;
+    /// Deletes topics.
+    DeleteTopics = 20, versions 1-6, advertised from 1, flexible 4+;
+    /// Moves log start offsets up.
+    DeleteRecords = 21, versions 0-2, advertised from 0, flexible 2+;
     /// Gives a producer its id and epoch. Version 6 (KIP-939) is not stable in Kafka 4.4 and not advertised there.
     InitProducerId = 22, versions 0-5, advertised from 0, flexible 2+;
+    /// Finds the ends of leader epochs.
+    OffsetForLeaderEpoch = 23, versions 2-4, advertised from 2, flexible 4+;
+    /// Describes settings and where they come from.
+    DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
+    /// Replaces all settings of a resource.
+    AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
+    /// Gives topics more partitions.
+    CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
+    /// Changes single settings.
+    IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
+    /// Describes the cluster.
+    DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
+    /// Describes topics and partitions, a page at a time.
+    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
+}
+
+// To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
+// list of messages in `tests/generate`.
+unserved_apis! {
+    /// Finds the brokers that coordinate groups, transactions or share partitions.
+    FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
+    /// Describes log directories and the replicas in them.
+    DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
 }
 
 #[cfg(test)]
@@ -144,6 +233,15 @@ mod tests {
         }
         assert_eq!(ApiKey::from_key(4), None);
         assert_eq!(ApiKey::from_key(-1), None);
+    }
+
+    #[test]
+    fn an_api_without_a_handler_does_not_exist() {
+        assert!(UnservedApi::ALL.is_sorted_by(|a, b| a.key() < b.key()));
+        for api in UnservedApi::ALL {
+            assert_eq!(ApiKey::from_key(api.key()), None, "{api:?}");
+            assert!(ApiKey::ALL.iter().all(|served| served.name() != api.name()), "{api:?}");
+        }
     }
 
     #[test]

@@ -53,19 +53,26 @@ macro_rules! message {
     };
 }
 
-/// Declares which request belongs to which API and which response answers it.
+/// Declares which request belongs to which API and which response answers it; `unserved` in front of the API if it is an
+/// [`UnservedApi`](crate::api_key::UnservedApi).
 macro_rules! request {
     ($api:ident: $request:ident $(<$lifetime:lifetime>)? => $response:ident $(<$response_lifetime:lifetime>)?) => {
         request! { @impl [$request $(<$lifetime>)?] $($lifetime)?; [$response $(<$response_lifetime>)?]
             $($response_lifetime)?; $api }
-
+        request! { @agree $crate::api_key::ApiKey::$api; $request $response }
+    };
+    (unserved $api:ident: $request:ident $(<$lifetime:lifetime>)? => $response:ident
+        $(<$response_lifetime:lifetime>)?) => {
+        request! { @agree $crate::api_key::UnservedApi::$api; $request $response }
+    };
+    (@agree $api:expr; $request:ident $response:ident) => {
         #[allow(elided_lifetimes_in_paths)]
         const _: () = {
             use $crate::message::Message;
-            let (api, request) = ($crate::api_key::ApiKey::$api, <$request as Message>::VERSIONS);
+            let (api, request) = ($api, <$request as Message>::VERSIONS);
             let response = <$response as Message>::VERSIONS;
-            let flexible = api.flexible_from();
-            assert!(api.min_version() == request.min && api.max_version() == request.max, "versions: see api_key.rs");
+            let (versions, flexible) = (api.versions(), api.flexible_from());
+            assert!(versions.min == request.min && versions.max == request.max, "versions: see api_key.rs");
             assert!(request.min == response.min && request.max == response.max, "request and response versions differ");
             assert!(flexible == <$request as Message>::FLEXIBLE_FROM, "flexible from: see api_key.rs");
             assert!(flexible == <$response as Message>::FLEXIBLE_FROM, "flexible from: see api_key.rs");
@@ -292,7 +299,7 @@ macro_rules! schema_default {
     ($ty:ty; $skip:tt $($options:tt)*) => { schema_default!($ty; $($options)*) };
 }
 
-/// What no API of ours needs yet: nullable structs, floating point, messages that are never flexible.
+/// What hardly any API of ours needs: nullable structs, floating point, messages that are never flexible.
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;

@@ -92,9 +92,12 @@ fn decoding_allocates_nothing() {
             let mut bytes = generate::generate(&entry, version, &choices, seed % 2 == 0);
             let name = entry.name();
             assert_eq!(allocations(|| walked += walk(&name, &bytes, version)), 0);
+            assert_eq!(allocations(|| assert_eq!((entry.decode)(&bytes, version), Ok(0))), 0, "{name}");
             if let Some(middle) = bytes.len().checked_sub(1).map(|last| last / 2) {
                 bytes[middle] = 0xff;
                 assert_eq!(allocations(|| walked += walk(&name, &bytes, version)), 0);
+                let decode = || _ = std::hint::black_box((entry.decode)(&bytes, version));
+                assert_eq!(allocations(decode), 0, "{name}");
             }
         }
     }

@@ -115,7 +115,7 @@ macro_rules! differential {
                     let their_versions = Theirs::VERSIONS;
                     if version > their_versions.max {
                         // The definitions grew after Kafka 4.1; `against_kafka` covers these.
-                        let newer = [("ListOffsets", 11), ("ApiVersions", 5)];
+                        let newer = [("ListOffsets", 11), ("ApiVersions", 5), ("DescribeLogDirs", 5)];
                         assert!(newer.iter().any(|(api, newest)| stringify!($api).starts_with(api) && version == *newest));
                         return;
                     }
@@ -251,5 +251,115 @@ both_crates! {
     }
     InitProducerIdResponse init_producer_id init_producer_id_response {
         InitProducerIdResponse { throttle_time_ms error_code producer_id producer_epoch }
+    }
+    FindCoordinatorRequest find_coordinator find_coordinator_request {
+        FindCoordinatorRequest<'_> { key key_type coordinator_keys }
+    }
+    FindCoordinatorResponse find_coordinator find_coordinator_response {
+        FindCoordinatorResponse<'_> { throttle_time_ms error_code error_message node_id host port coordinators }
+        Coordinator<'_> { key node_id host port error_code error_message }
+    }
+    DeleteTopicsRequest delete_topics delete_topics_request {
+        DeleteTopicsRequest<'_> { topics topic_names timeout_ms }
+        DeleteTopicState<'_> { name topic_id }
+    }
+    DeleteTopicsResponse delete_topics delete_topics_response {
+        DeleteTopicsResponse<'_> { throttle_time_ms responses }
+        DeletableTopicResult<'_> { name topic_id error_code error_message }
+    }
+    DeleteRecordsRequest delete_records delete_records_request {
+        DeleteRecordsRequest<'_> { topics timeout_ms }
+        DeleteRecordsTopic<'_> { name partitions }
+        DeleteRecordsPartition { partition_index offset }
+    }
+    DeleteRecordsResponse delete_records delete_records_response {
+        DeleteRecordsResponse<'_> { throttle_time_ms topics }
+        DeleteRecordsTopicResult<'_> { name partitions }
+        DeleteRecordsPartitionResult { partition_index low_watermark error_code }
+    }
+    OffsetForLeaderEpochRequest offset_for_leader_epoch offset_for_leader_epoch_request {
+        OffsetForLeaderEpochRequest<'_> { replica_id topics }
+        OffsetForLeaderTopic<'_> { topic partitions }
+        OffsetForLeaderPartition { partition current_leader_epoch leader_epoch }
+    }
+    OffsetForLeaderEpochResponse offset_for_leader_epoch offset_for_leader_epoch_response {
+        OffsetForLeaderEpochResponse<'_> { throttle_time_ms topics }
+        OffsetForLeaderTopicResult<'_> { topic partitions }
+        EpochEndOffset { error_code partition leader_epoch end_offset }
+    }
+    DescribeConfigsRequest describe_configs describe_configs_request {
+        DescribeConfigsRequest<'_> { resources include_synonyms include_documentation }
+        DescribeConfigsResource<'_> { resource_type resource_name configuration_keys }
+    }
+    DescribeConfigsResponse describe_configs describe_configs_response {
+        DescribeConfigsResponse<'_> { throttle_time_ms results }
+        DescribeConfigsResult<'_> { error_code error_message resource_type resource_name configs }
+        DescribeConfigsResourceResult<'_> {
+            name value read_only config_source is_sensitive synonyms config_type documentation
+        }
+        DescribeConfigsSynonym<'_> { name value source }
+    }
+    AlterConfigsRequest alter_configs alter_configs_request {
+        AlterConfigsRequest<'_> { resources validate_only }
+        AlterConfigsResource<'_> { resource_type resource_name configs }
+        AlterableConfig<'_> { name value }
+    }
+    AlterConfigsResponse alter_configs alter_configs_response {
+        AlterConfigsResponse<'_> { throttle_time_ms responses }
+        AlterConfigsResourceResponse<'_> { error_code error_message resource_type resource_name }
+    }
+    DescribeLogDirsRequest describe_log_dirs describe_log_dirs_request {
+        DescribeLogDirsRequest<'_> { topics }
+        DescribableLogDirTopic<'_> { topic partitions }
+    }
+    DescribeLogDirsResponse describe_log_dirs describe_log_dirs_response {
+        DescribeLogDirsResponse<'_> { throttle_time_ms error_code results }
+        DescribeLogDirsResult<'_> { error_code log_dir topics total_bytes usable_bytes }
+        DescribeLogDirsTopic<'_> { name partitions }
+        DescribeLogDirsPartition { partition_index partition_size offset_lag is_future_key }
+    }
+    CreatePartitionsRequest create_partitions create_partitions_request {
+        CreatePartitionsRequest<'_> { topics timeout_ms validate_only }
+        CreatePartitionsTopic<'_> { name count assignments }
+        CreatePartitionsAssignment<'_> { broker_ids }
+    }
+    CreatePartitionsResponse create_partitions create_partitions_response {
+        CreatePartitionsResponse<'_> { throttle_time_ms results }
+        CreatePartitionsTopicResult<'_> { name error_code error_message }
+    }
+    IncrementalAlterConfigsRequest incremental_alter_configs incremental_alter_configs_request {
+        IncrementalAlterConfigsRequest<'_> { resources validate_only }
+        AlterConfigsResource<'_> { resource_type resource_name configs }
+        AlterableConfig<'_> { name config_operation value }
+    }
+    IncrementalAlterConfigsResponse incremental_alter_configs incremental_alter_configs_response {
+        IncrementalAlterConfigsResponse<'_> { throttle_time_ms responses }
+        AlterConfigsResourceResponse<'_> { error_code error_message resource_type resource_name }
+    }
+    DescribeClusterRequest describe_cluster describe_cluster_request {
+        DescribeClusterRequest { include_cluster_authorized_operations endpoint_type include_fenced_brokers }
+    }
+    DescribeClusterResponse describe_cluster describe_cluster_response {
+        DescribeClusterResponse<'_> {
+            throttle_time_ms error_code error_message endpoint_type cluster_id controller_id brokers
+            cluster_authorized_operations
+        }
+        DescribeClusterBroker<'_> { broker_id host port rack is_fenced }
+    }
+    DescribeTopicPartitionsRequest describe_topic_partitions describe_topic_partitions_request {
+        DescribeTopicPartitionsRequest<'_> { topics response_partition_limit cursor }
+        TopicRequest<'_> { name }
+        Cursor<'_> { topic_name partition_index }
+    }
+    DescribeTopicPartitionsResponse describe_topic_partitions describe_topic_partitions_response {
+        DescribeTopicPartitionsResponse<'_> { throttle_time_ms topics next_cursor }
+        DescribeTopicPartitionsResponseTopic<'_> {
+            error_code name topic_id is_internal partitions topic_authorized_operations
+        }
+        DescribeTopicPartitionsResponsePartition<'_> {
+            error_code partition_index leader_id leader_epoch replica_nodes isr_nodes eligible_leader_replicas
+            last_known_elr offline_replicas
+        }
+        Cursor<'_> { topic_name partition_index }
     }
 }

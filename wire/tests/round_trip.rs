@@ -49,7 +49,7 @@ proptest! {
     fn a_message_read_in_one_version_is_written_in_another_or_refused(choices in vec(any::<u8>(), 0..400)) {
         for (entry, from) in every_version() {
             let bytes = generate(&entry, from, &choices, false);
-            for to in entry.api.min_version()..=entry.api.max_version() {
+            for to in entry.api.versions.min..=entry.api.versions.max {
                 let (_, written) = (entry.convert)(&bytes, from, to).unwrap();
                 match written {
                     Ok(written) => {

@@ -29,6 +29,13 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
 
+impl OpId {
+    /// The shard that asked for it.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
+
 /// A file that the shard has asked the host to open. Chosen by the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u64);

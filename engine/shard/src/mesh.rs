@@ -1,9 +1,29 @@
-//! Several shards in one process: which of them owns a partition.
+//! Several shards in one process: which of them owns a partition, and what they say to each other.
 //!
-//! Invariants: every shard of a node computes the same owner from the topic's id, the partition and the number of shards,
-//! so that nobody has to be asked; shard 0 holds the metadata log of the node.
+//! A connection belongs to one shard, its *home*. What a request wants from partitions of other shards, the home asks of
+//! their owners: each owner gets the request's frame (or its part of a fetch), does its *share*, and sends the results back;
+//! the home joins them. That is one hop there and one back. What changes metadata goes to the first shard as a whole.
+//!
+//! Invariants:
+//! - Every shard of a node computes the same owner from the topic's id, the partition and the number of shards, so that
+//!   nobody has to be asked; shard 0 holds the metadata log of the node.
+//! - A share is answered exactly once, unless its connection is gone. What one shard sends to another arrives in order, so
+//!   that produce requests of a connection are applied in its order on every owner.
+//! - A request is looked at by an owner that has applied at least the metadata that its home had.
+//! - Messages are as many as requests may be under way, which the connections bound.
 
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use corelog_replication::quorum::Committed;
 use corelog_wire::ids::TopicId;
+
+use crate::api::fetch;
+use crate::api::sharing::ShareAnswer;
+use crate::connection::RequestId;
+use crate::io::{ConnectionId, Piece};
 
 /// The shard that holds the metadata log.
 pub const FIRST: ShardIndex = ShardIndex(0);
@@ -65,7 +85,59 @@ impl Seat {
 
 /// What one shard sends to another. The host only carries it.
 #[derive(Debug)]
-pub enum Message {}
+pub struct Message(pub(crate) Body);
+
+/// What a message says.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// From a home: this is asked, by a shard that has applied the metadata up to here.
+    Asked { request: RequestId, metadata_offset: u64, what: Asked },
+    /// From a home: the fetch waits no longer; what there is is wanted now.
+    FetchIsDue(RequestId),
+    /// From a home: nobody waits for the answer any more.
+    Forget(RequestId),
+    /// From an owner.
+    Answered { request: RequestId, answer: Answer },
+    /// From an owner: its share of a fetch that still waits could bring so many bytes.
+    Available { request: RequestId, bytes: u64 },
+    /// From the first shard: the metadata log goes on with this.
+    Metadata(Arc<Committed>),
+    /// To the first shard: the metadata was applied up to here.
+    MetadataApplied(u64),
+    /// To the first shard: no request is under way any more, and none will be.
+    Idle,
+    /// From the first shard: no request is under way anywhere.
+    WriteBack,
+    /// To the first shard: everything is in the segments.
+    WrittenBack,
+}
+
+/// What a home wants of an owner.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// To handle the request as far as it is the owner's: its partitions, or all of it where it changes metadata.
+    Frame(Bytes),
+    /// To find and read records.
+    Fetch(fetch::shares::Share),
+}
+
+/// What an owner did.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Its share of the results.
+    Share(ShareAnswer),
+    /// All of the request: this is the frame to send.
+    Whole(Vec<Piece>),
+    /// The connection is to be closed, for this reason.
+    Close(String),
+}
+
+impl Seat {
+    /// Whether a connection is one of this shard's own.
+    pub(crate) fn is_home_of(self, connection: ConnectionId) -> bool {
+        connection.shard() == self.me
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,7 @@ fn main() -> std::io::Result<()> {
             let target = snake_case(&entry.name());
             write(folder, &target, &format!("v{version}-{number}"), &[&[version as u8], &bytes[..]].concat())?;
             if entry.is_request {
-                let header = [entry.api.key().to_be_bytes(), version.to_be_bytes()].concat();
+                let header = [entry.api.key.to_be_bytes(), version.to_be_bytes()].concat();
                 let flexible: &[u8] = if entry.api.is_flexible(version) { &[0] } else { &[] };
                 let frame = [&header[..], &[0, 0, 0, 1, 0, 1, b'c'], flexible, &bytes].concat();
                 let frame = [&(frame.len() as u32).to_be_bytes()[..], &frame].concat();

@@ -31,7 +31,7 @@ def default_of(field):
     nullable = "nullableVersions" in field
     if field["type"] == "records":
         return "none"
-    if value in ("", "0", "false"):
+    if value in ("", "0", "false", "False"):
         return ('Some("")' if field["type"] == "string" else "Some(Array::EMPTY)") if nullable else "none"
     if value == "null":
         return "none"

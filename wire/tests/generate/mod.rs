@@ -6,17 +6,60 @@
 
 #![allow(dead_code, elided_lifetimes_in_paths, unreachable_pub)]
 
-use corelog_wire::api_key::ApiKey;
+use corelog_wire::api_key::{ApiKey, UnservedApi};
 use corelog_wire::decoder::{DecodeError, Decoder};
 use corelog_wire::encoder::{EncodeError, Encoder};
-use corelog_wire::message::{FieldSchema, FieldType, Message};
+use corelog_wire::message::{FieldSchema, FieldType, Message, VersionRange};
 use corelog_wire::primitives::Field;
+
+/// An API whose messages the crate has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Api {
+    pub key: i16,
+    pub name: &'static str,
+    pub versions: VersionRange,
+    pub flexible_from: i16,
+    /// None if it has no handler.
+    pub served: Option<ApiKey>,
+}
+
+impl Api {
+    pub fn is_flexible(&self, version: i16) -> bool {
+        version >= self.flexible_from
+    }
+}
+
+impl From<ApiKey> for Api {
+    fn from(api: ApiKey) -> Self {
+        Self {
+            key: api.key(),
+            name: api.name(),
+            versions: api.versions(),
+            flexible_from: api.flexible_from(),
+            served: Some(api),
+        }
+    }
+}
+
+impl From<UnservedApi> for Api {
+    fn from(api: UnservedApi) -> Self {
+        Self {
+            key: api.key(),
+            name: api.name(),
+            versions: api.versions(),
+            flexible_from: api.flexible_from(),
+            served: None,
+        }
+    }
+}
 
 /// One side of an API.
 pub struct Entry {
-    pub api: ApiKey,
+    pub api: Api,
     pub is_request: bool,
     pub ty: FieldType,
+    /// Decodes, and does nothing else; how many bytes were left.
+    pub decode: fn(&[u8], i16) -> Result<usize, DecodeError>,
     /// Decodes in one version and encodes in another.
     pub convert: fn(&[u8], i16, i16) -> Result<Converted, DecodeError>,
 }
@@ -26,7 +69,7 @@ pub type Converted = (usize, Result<Vec<u8>, EncodeError>);
 
 impl Entry {
     pub fn name(&self) -> String {
-        format!("{}{}", self.api, if self.is_request { "Request" } else { "Response" })
+        format!("{}{}", self.api.name, if self.is_request { "Request" } else { "Response" })
     }
 
     /// Decodes all of `bytes` and encodes what was read again.
@@ -45,17 +88,28 @@ pub fn encode<'a>(message: &impl Message<'a>, version: i16) -> Result<Vec<u8>, E
 }
 
 macro_rules! entries {
-    ($($api:ident: $module:ident $request:ident $response:ident;)*) => {
+    ($($api:ident $($unserved:ident)?: $module:ident $request:ident $response:ident;)*) => {
         vec![$(
-            entries!(@entry $api true $module $request),
-            entries!(@entry $api false $module $response),
+            entries!(@entry (entries!(@api $api $($unserved)?)) true $module $request),
+            entries!(@entry (entries!(@api $api $($unserved)?)) false $module $response),
         )*]
     };
-    (@entry $api:ident $is_request:literal $module:ident $message:ident) => {
+    (@api $api:ident) => {
+        ApiKey::$api
+    };
+    (@api $api:ident unserved) => {
+        UnservedApi::$api
+    };
+    (@entry $api:tt $is_request:literal $module:ident $message:ident) => {
         Entry {
-            api: ApiKey::$api,
+            api: $api.into(),
             is_request: $is_request,
             ty: <corelog_wire::api::$module::$message as Field>::TYPE,
+            decode: |bytes, version| {
+                let mut decoder = Decoder::new(bytes);
+                corelog_wire::api::$module::$message::decode(&mut decoder, version)?;
+                Ok(decoder.remaining())
+            },
             convert: |bytes, from, to| {
                 let mut decoder = Decoder::new(bytes);
                 let message = corelog_wire::api::$module::$message::decode(&mut decoder, from)?;
@@ -76,18 +130,29 @@ pub fn entries() -> Vec<Entry> {
         Fetch: fetch FetchRequest FetchResponse;
         ListOffsets: list_offsets ListOffsetsRequest ListOffsetsResponse;
         Metadata: metadata MetadataRequest MetadataResponse;
+        FindCoordinator unserved: find_coordinator FindCoordinatorRequest FindCoordinatorResponse;
         ApiVersions: api_versions ApiVersionsRequest ApiVersionsResponse;
         CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
+        DeleteTopics: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
+        DeleteRecords: delete_records DeleteRecordsRequest DeleteRecordsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
+        OffsetForLeaderEpoch: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
+        DescribeConfigs: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
+        AlterConfigs: alter_configs AlterConfigsRequest AlterConfigsResponse;
+        DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
+        CreatePartitions: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
+        IncrementalAlterConfigs: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
+        DescribeCluster: describe_cluster DescribeClusterRequest DescribeClusterResponse;
+        DescribeTopicPartitions: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
     };
-    assert_eq!(entries.len(), 2 * ApiKey::ALL.len(), "an API is missing here");
+    assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
     entries
 }
 
 /// Every message and version.
 pub fn every_version() -> impl Iterator<Item = (Entry, i16)> {
     entries().into_iter().flat_map(|entry| {
-        let versions = entry.api.versions();
+        let versions = entry.api.versions;
         (versions.min..=versions.max).map(move |version| (Entry { ..entry }, version))
     })
 }

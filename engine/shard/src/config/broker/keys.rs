@@ -208,6 +208,16 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         Ok(())
     }),
     field(
+        "max.request.partition.size.limit",
+        Kind::Int(1, I32_MAX),
+        Some("2000"),
+        "The most partitions in one answer to a client that asks for topics page by page.",
+        |config, value| {
+            config.request_partitions_max = i32::try_from(value.number()).expect("the row's range fits 32 bits");
+            Ok(())
+        },
+    ),
+    field(
         "socket.request.max.bytes",
         Kind::Int(1, I32_MAX),
         Some("104857600"),
@@ -398,8 +408,8 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         "corelog.journal.files.max",
         Kind::Int(RING_FILES_MIN as i64, RING_FILES_MAX as i64),
         None,
-        "The most files of the journal's ring. Default: as many as make a quarter of the memory, at most 1 GiB, at least \
-         three files.",
+        "The most files of each shard's journal. Default: as many as make a quarter of the memory, at most 1 GiB, divided \
+         by the number of shards; at least three files.",
         |config, value| {
             config.journal_files_max = Some(value.size());
             Ok(())
