@@ -216,9 +216,8 @@ impl Node {
         let mut polled: Vec<_> =
             descriptors.into_iter().map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)).collect();
         let left_us = self.door.next_deadline_us().map(|at| at.saturating_sub(clock::monotonic_us()));
-        let timeout = left_us.map_or(PollTimeout::NONE, |us| {
-            PollTimeout::try_from(us.div_ceil(1_000)).unwrap_or(PollTimeout::MAX)
-        });
+        let timeout = left_us
+            .map_or(PollTimeout::NONE, |us| PollTimeout::try_from(us.div_ceil(1_000)).unwrap_or(PollTimeout::MAX));
         match poll(&mut polled, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(failed(errno)),

@@ -27,8 +27,16 @@ const MIB: usize = 1 << 20;
 /// What shards say to one another here.
 enum Message {
     /// Send the frame back; the number counts what this shard has asked that one.
-    Ask { number: u64, connection: ConnectionId, frame: Bytes },
-    Answer { number: u64, connection: ConnectionId, frame: Bytes },
+    Ask {
+        number: u64,
+        connection: ConnectionId,
+        frame: Bytes,
+    },
+    Answer {
+        number: u64,
+        connection: ConnectionId,
+        frame: Bytes,
+    },
     /// The sender has told its clients everything.
     Done,
 }

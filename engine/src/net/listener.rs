@@ -118,12 +118,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     pub(crate) fn new(listener: Listener) -> Self {
-        Self {
-            socket: Some(listener.socket),
-            multishot: true,
-            accepting: false,
-            again_at_us: None,
-        }
+        Self { socket: Some(listener.socket), multishot: true, accepting: false, again_at_us: None }
     }
 
     /// Accepts, unless it does already, rests, or was closed.

@@ -54,7 +54,13 @@ impl Echo {
         actions.push(Action::Reply { connection, pieces });
     }
 
-    fn frame(&mut self, now: Now, connection: ConnectionId, frame: Bytes, actions: &mut Vec<Action<std::convert::Infallible>>) {
+    fn frame(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        frame: Bytes,
+        actions: &mut Vec<Action<std::convert::Infallible>>,
+    ) {
         assert!(self.free > 0, "the free space is told before the first frame");
         assert!(self.open.contains(&connection), "a frame of a connection that is not open");
         assert!(!self.paused.contains_key(&connection), "a frame of a paused connection");
