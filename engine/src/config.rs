@@ -92,7 +92,7 @@ pub fn load(file: Option<&Path>, settings: &[(String, String)]) -> Result<Broker
 }
 
 /// The memory that this process can have: the machine's, or the least limit of the control groups it is in.
-fn machine_memory() -> Option<u64> {
+pub fn machine_memory() -> Option<u64> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
     let total = total_memory(&meminfo)?;
     let group = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

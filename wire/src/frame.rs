@@ -11,10 +11,10 @@ use bytes::Bytes;
 use crate::api_key::ApiKey;
 use crate::encoder::{EncodeError, EncodeErrorKind, Encoder, Segment};
 use crate::header::{RequestHeader, ResponseHeader};
-use crate::limits::FRAME_PREFIX_BYTES;
+use crate::limits::{FRAME_PREFIX_BYTES, REQUEST_HEADER_BYTES_MIN};
 use crate::message::{Message, Request};
 
-/// A length in front of a frame that no frame can have.
+/// A length in front of a frame that no frame can have. In words it is what a client did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// The length is negative.
@@ -33,9 +33,15 @@ pub enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NegativeLength(length) => write!(f, "the frame has the negative length {length}"),
-            Self::TooShort(length) => write!(f, "the frame of {length} bytes has no room for a header"),
-            Self::TooLong { length, limit } => write!(f, "the frame of {length} bytes is longer than {limit}"),
+            Self::NegativeLength(length) => {
+                write!(f, "it announced a request of {length} bytes; it may not speak Kafka's protocol")
+            }
+            Self::TooShort(length) => {
+                write!(f, "it announced a request of {length} bytes; the shortest has {REQUEST_HEADER_BYTES_MIN}")
+            }
+            Self::TooLong { length, limit } => {
+                write!(f, "it announced a request of {length} bytes; the limit (socket.request.max.bytes) is {limit}")
+            }
         }
     }
 }
@@ -49,7 +55,7 @@ pub const fn frame_length(prefix: [u8; FRAME_PREFIX_BYTES], limit: usize) -> Res
         return Err(FrameError::NegativeLength(length));
     }
     let length = length as usize;
-    if length < crate::limits::REQUEST_HEADER_BYTES_MIN {
+    if length < REQUEST_HEADER_BYTES_MIN {
         return Err(FrameError::TooShort(length));
     }
     if length > limit {

@@ -14,10 +14,12 @@ use std::net::{SocketAddr, TcpStream};
 
 use bytes::Bytes;
 use corelog_shard::io::{ConnectionId, FileId};
+use corelog_wire::frame::{FrameError, frame_length};
+use corelog_wire::limits::FRAME_PREFIX_BYTES;
 use nix::errno::Errno;
 
 use super::admission::{Admission, Need};
-use super::intake::{BadLength, Intake, LENGTH_BYTES, SMALL_BYTES, frame_length};
+use super::intake::{Intake, SMALL_BYTES};
 use crate::runtime::frame_memory::FrameBuffer;
 use crate::runtime::ring::{Completion, Quiet, Ring};
 use crate::runtime::socket::{Outgoing, Received, SendBatches, SendError, Socket};
@@ -47,7 +49,7 @@ pub(crate) enum End {
     /// The shard did.
     ByShard,
     /// The client sent a length that cannot be.
-    BadLength(BadLength),
+    BadLength(FrameError),
     /// The client stopped in the middle of a frame.
     StalledInput,
     /// The client does not read.
@@ -325,7 +327,7 @@ impl Connection {
                 self.socket.receive_rest_of_length(io.ring);
                 0
             }
-            Received::Length(_) => LENGTH_BYTES,
+            Received::Length(_) => FRAME_PREFIX_BYTES,
             Received::NoBuffer | Received::Cancelled { .. } => 0,
             Received::End if self.phase == Phase::Flushing => 0,
             Received::End => return Err(End::ByShard),

@@ -4,50 +4,18 @@
 //! what arrived.
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use bytes::Bytes;
+use corelog_wire::frame::{FrameError, frame_length};
+use corelog_wire::limits::FRAME_PREFIX_BYTES;
 
 use crate::runtime::provided::CHUNK_BYTES;
 
-/// The bytes of a frame's length.
-pub(crate) const LENGTH_BYTES: usize = 4;
-/// The shortest request: API key, version and correlation id.
-const FRAME_BYTES_MIN: usize = 8;
 /// A frame above this gets a buffer of its own.
 pub(crate) const SMALL_BYTES: usize = CHUNK_BYTES;
 
 /// An unfinished small frame gets room for all of it when this part of it is there.
 const ROOM_PART: usize = 8;
-
-/// A length that no request has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadLength {
-    length: i32,
-    limit: usize,
-}
-
-impl fmt::Display for BadLength {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { length, limit } = self;
-        match length {
-            ..0 => write!(f, "it announced a request of {length} bytes; it may not speak Kafka's protocol"),
-            _ if (*length as usize) < FRAME_BYTES_MIN => {
-                write!(f, "it announced a request of {length} bytes; the shortest has {FRAME_BYTES_MIN}")
-            }
-            _ => write!(f, "it announced a request of {length} bytes; the limit (socket.request.max.bytes) is {limit}"),
-        }
-    }
-}
-
-/// Checks a frame's length.
-pub(crate) fn frame_length(bytes: [u8; LENGTH_BYTES], limit: usize) -> Result<usize, BadLength> {
-    let length = i32::from_be_bytes(bytes);
-    match usize::try_from(length) {
-        Ok(fine) if (FRAME_BYTES_MIN..=limit).contains(&fine) => Ok(fine),
-        _ => Err(BadLength { length, limit }),
-    }
-}
 
 /// The unfinished small frame of a connection.
 #[derive(Default)]
@@ -63,7 +31,7 @@ impl Intake {
     }
 
     /// Begins with a length that was received by itself, of a small frame.
-    pub(crate) fn begin(&mut self, length: [u8; LENGTH_BYTES]) {
+    pub(crate) fn begin(&mut self, length: [u8; FRAME_PREFIX_BYTES]) {
         assert!(self.partial.is_empty(), "a frame is unfinished");
         self.partial = length.to_vec();
     }
@@ -75,9 +43,9 @@ impl Intake {
         mut bytes: &[u8],
         limit: usize,
         frames: &mut VecDeque<Bytes>,
-    ) -> Result<Option<usize>, BadLength> {
+    ) -> Result<Option<usize>, FrameError> {
         if !self.partial.is_empty() {
-            let lacking = LENGTH_BYTES.saturating_sub(self.partial.len()).min(bytes.len());
+            let lacking = FRAME_PREFIX_BYTES.saturating_sub(self.partial.len()).min(bytes.len());
             self.keep(&mut bytes, lacking);
             let Some((&length, came)) = self.partial.split_first_chunk() else { return Ok(None) };
             let length = frame_length(length, limit)?;
@@ -87,17 +55,17 @@ impl Intake {
                 return Ok(Some(length));
             }
             self.keep(&mut bytes, lacking);
-            if self.partial.len() < LENGTH_BYTES + length {
+            if self.partial.len() < FRAME_PREFIX_BYTES + length {
                 return Ok(None);
             }
-            frames.push_back(Bytes::from(std::mem::take(&mut self.partial)).slice(LENGTH_BYTES..));
+            frames.push_back(Bytes::from(std::mem::take(&mut self.partial)).slice(FRAME_PREFIX_BYTES..));
         }
         while let Some((&length, rest)) = bytes.split_first_chunk() {
             let length = frame_length(length, limit)?;
             if rest.len() < length {
                 // Room for all of it where much of it came: an announcement alone is worth no memory.
                 let whole = length <= SMALL_BYTES && rest.len() >= length / ROOM_PART;
-                self.partial = Vec::with_capacity(if whole { LENGTH_BYTES + length } else { bytes.len() });
+                self.partial = Vec::with_capacity(if whole { FRAME_PREFIX_BYTES + length } else { bytes.len() });
                 self.partial.extend_from_slice(bytes);
                 return Ok((length > SMALL_BYTES).then_some(length));
             }
@@ -110,7 +78,7 @@ impl Intake {
 
     /// The bytes of the large frame that began.
     pub(crate) fn take_large(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(&mut self.partial)).slice(LENGTH_BYTES..)
+        Bytes::from(std::mem::take(&mut self.partial)).slice(FRAME_PREFIX_BYTES..)
     }
 
     /// Moves up to `count` bytes from `bytes` to the unfinished frame.
@@ -129,7 +97,7 @@ mod tests {
 
     fn frame(len: usize, byte: u8) -> Vec<u8> {
         let mut bytes = (len as u32).to_be_bytes().to_vec();
-        bytes.resize(LENGTH_BYTES + len, byte);
+        bytes.resize(FRAME_PREFIX_BYTES + len, byte);
         bytes
     }
 

@@ -68,7 +68,16 @@ fn look(config: &BrokerConfig) -> Vec<Finding> {
     let data_dir = Path::new(&config.data_dir);
     let mut findings = findings(data_dir);
     findings.push(free_space(config, data_dir));
+    findings.extend(config::machine_memory().map(|machine| memory(config.memory.total, machine)));
     findings
+}
+
+/// Whether the machine, or the container, has the memory that the broker is given.
+fn memory(given: u64, machine: u64) -> Finding {
+    let ok = given <= machine;
+    let seen = format!("{} for the broker, {} in all", size::show(given), size::show(machine));
+    let cure = if ok { String::new() } else { "give it less, or nothing for a quarter (--memory)".to_owned() };
+    Finding { name: "memory", ok, seen, cure }
 }
 
 /// Whether the journal fits: what it still needs, and what is kept for checkpoints and deletion.
@@ -127,6 +136,14 @@ fn allocated(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_broker_gets_no_more_memory_than_there_is() {
+        assert!(memory(4 << 30, 4 << 30).ok);
+        let found = memory(5 << 30, 4 << 30);
+        assert!(!found.ok && found.seen == "5 GiB for the broker, 4 GiB in all", "{found:?}");
+        assert!(found.cure.contains("--memory"));
+    }
 
     #[test]
     fn the_journal_has_to_fit() {
