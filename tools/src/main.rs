@@ -4,8 +4,12 @@
 //! everything else.
 
 mod command;
+mod connect;
 mod dump;
 mod exit;
+mod format;
+mod output;
+mod place;
 mod size;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +52,10 @@ enum Command {
     Check(command::check::Check),
     /// Shows what is in files of a data directory, and what is corrupt where
     Dump(command::dump::Dump),
+    /// Writes lines to a topic
+    Produce(command::produce::Produce),
+    /// Shows the records of a topic
+    Consume(command::consume::Consume),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +64,8 @@ fn main() -> ExitCode {
         Command::Start(start) => start.run(),
         Command::Check(check) => check.run(),
         Command::Dump(dump) => dump.run(),
+        Command::Produce(produce) => produce.run(),
+        Command::Consume(consume) => consume.run(),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

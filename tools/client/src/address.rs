@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_an_example() {
-        for text in ["", "9092", ":9092", "a:", "a:b", "a:0", "a:99999", "a b:1", "http://a:1", "::1", "[::1", "[::1]9"] {
+        for text in ["", "9092", ":9092", "a:", "a:b", "a:0", "a:99999", "a b:1", "http://a:1", "::1", "[::1", "[::1]9"]
+        {
             let error = text.parse::<Address>().expect_err(text);
             assert!(error.to_string().contains("such as 127.0.0.1:9092"), "{text}");
         }

@@ -139,6 +139,11 @@ impl Client {
         self.cluster.metadata.want(topic);
     }
 
+    /// Asks again what the cluster looks like, soon.
+    pub fn refresh_metadata(&mut self) {
+        self.cluster.metadata.mark_stale();
+    }
+
     /// Whether some broker can be asked.
     pub fn is_connected(&self) -> bool {
         self.cluster.is_ready()

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use corelog_wire::api::list_offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
 use corelog_wire::error_code::ErrorCode;
 
 use crate::cluster::Cluster;
@@ -31,6 +32,18 @@ pub enum Position {
     Offset(i64),
     /// With the first record that has this timestamp (ms since 1970) or a later one; at the end if there is none.
     Timestamp(i64),
+}
+
+impl Position {
+    /// What asks a broker for the offset of this position.
+    pub(crate) fn timestamp(self) -> i64 {
+        match self {
+            Self::Beginning => EARLIEST_TIMESTAMP,
+            Self::End => LATEST_TIMESTAMP,
+            Self::Timestamp(timestamp) => timestamp,
+            Self::Offset(_) => panic!("an offset is a place already"),
+        }
+    }
 }
 
 /// How records are read.
@@ -183,7 +196,8 @@ impl Consumer {
 
     /// Stops reading a partition.
     pub(crate) fn unassign(&mut self, topic: &str, partition: i32) {
-        let index = self.by_name.iter().find(|((of, at), _)| **of == *topic && *at == partition).map(|(_, index)| *index);
+        let index =
+            self.by_name.iter().find(|((of, at), _)| **of == *topic && *at == partition).map(|(_, index)| *index);
         if let Some(index) = index {
             self.by_name.remove(&(self.assignments[index].topic.clone(), partition));
             self.assignments[index].state = State::Failed;

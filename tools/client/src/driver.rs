@@ -8,11 +8,13 @@ use std::fmt;
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockopt, socket, sockopt::SocketError,
 };
@@ -50,9 +52,22 @@ struct Socket {
     output: VecDeque<Bytes>,
 }
 
+/// Ends a turn that waits, from another thread.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<EventFd>);
+
+impl Waker {
+    /// Ends the turn that waits now, or the next one that would.
+    pub fn wake(&self) {
+        // It fails only where it was woken 2^64 times and nobody looked: it wakes then, too.
+        let _ = self.0.write(1);
+    }
+}
+
 /// A client with sockets.
 #[derive(Debug)]
 pub struct Driver {
+    waker: Option<Waker>,
     client: Client,
     sockets: BTreeMap<ConnectionId, Socket>,
     started: Instant,
@@ -62,7 +77,26 @@ pub struct Driver {
 impl Driver {
     /// A client that connects when it has something to do.
     pub fn new(config: ClientConfig) -> Self {
-        Self { client: Client::new(config), sockets: BTreeMap::new(), started: Instant::now(), actions: Vec::new() }
+        Self {
+            waker: None,
+            client: Client::new(config),
+            sockets: BTreeMap::new(),
+            started: Instant::now(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// What other threads can end a turn with.
+    ///
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub fn waker(&mut self) -> std::io::Result<Waker> {
+        if let Some(waker) = &self.waker {
+            return Ok(waker.clone());
+        }
+        let waker = Waker(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?));
+        self.waker = Some(waker.clone());
+        Ok(waker)
     }
 
     /// The client, to ask it.
@@ -94,7 +128,7 @@ impl Driver {
 
     /// Turns until `done` gives something, or until `timeout` is over.
     pub fn until<T>(&mut self, timeout: Duration, mut done: impl FnMut(&mut Client) -> Option<T>) -> Option<T> {
-        let deadline = self.started.elapsed() + timeout;
+        let deadline = self.started.elapsed().saturating_add(timeout);
         loop {
             if let Some(value) = done(&mut self.client) {
                 return Some(value);
@@ -180,10 +214,17 @@ impl Driver {
             ids.push(*id);
             fds.push(PollFd::new(socket.stream.as_fd(), flags));
         }
+        if let Some(waker) = &self.waker {
+            fds.push(PollFd::new(waker.0.as_fd(), PollFlags::POLLIN));
+        }
         match poll(&mut fds, timeout) {
             // A signal: whoever waits for one looks after the turn.
             Err(_) => Vec::new(),
             Ok(_) => {
+                if let Some(waker) = &self.waker {
+                    // Nothing there to be read: it was not woken.
+                    let _ = waker.0.read();
+                }
                 let flags = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
                 ids.into_iter().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect()
             }
@@ -235,8 +276,7 @@ impl Driver {
     fn write(&mut self, id: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         while !socket.output.is_empty() {
-            let pieces: Vec<_> =
-                socket.output.iter().take(WRITE_PIECES_MAX).map(|bytes| IoSlice::new(bytes)).collect();
+            let pieces: Vec<_> = socket.output.iter().take(WRITE_PIECES_MAX).map(|bytes| IoSlice::new(bytes)).collect();
             match socket.stream.write_vectored(&pieces) {
                 Ok(mut written) => {
                     while let Some(first) = socket.output.front_mut().filter(|_| written > 0) {

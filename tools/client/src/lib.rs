@@ -16,5 +16,6 @@ pub mod consumer;
 pub mod driver;
 pub mod limits;
 pub mod metadata;
+pub mod offsets;
 pub mod partitioner;
 pub mod producer;

@@ -232,7 +232,12 @@ mod tests {
         MetadataResponsePartition { partition_index, leader_id, leader_epoch: 5, ..Default::default() }
     }
 
-    fn apply(metadata: &mut Metadata, now: Duration, error_code: ErrorCode, partitions: &[MetadataResponsePartition<'_>]) {
+    fn apply(
+        metadata: &mut Metadata,
+        now: Duration,
+        error_code: ErrorCode,
+        partitions: &[MetadataResponsePartition<'_>],
+    ) {
         let brokers = [broker(1, 9092), broker(2, 9093)];
         let topics = [MetadataResponseTopic {
             error_code,

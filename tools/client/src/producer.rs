@@ -147,9 +147,14 @@ enum Identity {
     /// None is wanted.
     Anonymous,
     /// None there; once nothing is under way, it is asked for.
-    Missing { not_before: Duration },
+    Missing {
+        not_before: Duration,
+    },
     UnderWay,
-    Known { id: i64, epoch: i16 },
+    Known {
+        id: i64,
+        epoch: i16,
+    },
 }
 
 /// A produce request under way.
@@ -240,7 +245,8 @@ impl Producer {
             cluster.metadata.want(topic);
             return Err(Refusal::Unknown);
         };
-        if partition.is_some_and(|partition| usize::try_from(partition).is_ok_and(|index| index >= count) || partition < 0)
+        if partition
+            .is_some_and(|partition| usize::try_from(partition).is_ok_and(|index| index >= count) || partition < 0)
         {
             return Err(Refusal::NoPartition);
         }

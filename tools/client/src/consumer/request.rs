@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use corelog_wire::api::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData};
 use corelog_wire::api::list_offsets::{
-    EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse,
-    ListOffsetsTopic,
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
 };
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
@@ -20,18 +19,6 @@ use crate::connection::{Answer, ConnectionError};
 
 /// The first version that names topics by id alone.
 const FETCH_BY_ID: i16 = 13;
-
-impl Position {
-    /// What asks a broker for the offset of this position.
-    fn timestamp(self) -> i64 {
-        match self {
-            Self::Beginning => EARLIEST_TIMESTAMP,
-            Self::End => LATEST_TIMESTAMP,
-            Self::Timestamp(timestamp) => timestamp,
-            Self::Offset(_) => panic!("an offset is a place already"),
-        }
-    }
-}
 
 impl Consumer {
     /// Sends requests to every leader that has none under way of that kind.
@@ -66,7 +53,11 @@ impl Consumer {
     }
 
     /// Partitions of one topic each; they stand beside each other.
-    fn by_topic<'a, T>(&'a self, partitions: &[usize], line: impl Fn(&'a super::Assignment) -> T) -> Vec<(&'a str, Vec<T>)> {
+    fn by_topic<'a, T>(
+        &'a self,
+        partitions: &[usize],
+        line: impl Fn(&'a super::Assignment) -> T,
+    ) -> Vec<(&'a str, Vec<T>)> {
         let mut topics: Vec<(&str, Vec<T>)> = Vec::new();
         for index in partitions {
             let assignment = &self.assignments[*index];
@@ -175,8 +166,10 @@ impl Consumer {
         for index in request.partitions {
             let assignment = &mut self.assignments[index];
             let State::Placing(position) = assignment.state else { continue };
-            let of_topic = response.iter().flat_map(|response| response.topics).filter(|topic| *topic.name == *assignment.topic);
-            let answer = of_topic.flat_map(|topic| topic.partitions).find(|one| one.partition_index == assignment.partition);
+            let of_topic =
+                response.iter().flat_map(|response| response.topics).filter(|topic| *topic.name == *assignment.topic);
+            let answer =
+                of_topic.flat_map(|topic| topic.partitions).find(|one| one.partition_index == assignment.partition);
             match answer {
                 Some(answer) if answer.error_code.is_none() && answer.offset >= 0 => {
                     (assignment.state, assignment.not_before) = (State::At(answer.offset), Duration::ZERO);

@@ -187,7 +187,9 @@ impl Lane {
         });
         let old = std::mem::replace(&mut batch.content, Content::Built(Bytes::new()));
         let bytes = match (old, number) {
-            (Content::Open(builder), Some((id, epoch, sequence))) => builder.producer(id, epoch, sequence).build().into(),
+            (Content::Open(builder), Some((id, epoch, sequence))) => {
+                builder.producer(id, epoch, sequence).build().into()
+            }
             (Content::Open(builder), None) => builder.build().into(),
             (Content::Built(bytes), Some((id, epoch, sequence))) if batch.number != Some((id, sequence)) => {
                 renumbered(&bytes, id, epoch, sequence)

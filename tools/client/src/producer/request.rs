@@ -163,7 +163,9 @@ impl Producer {
         let error = answer.error_code;
         match error {
             // The numbers of a duplicate are those of the original (KIP-98): the records are there.
-            ErrorCode::NONE | ErrorCode::DUPLICATE_SEQUENCE_NUMBER => self.deliver(index, batch, Ok(answer.base_offset)),
+            ErrorCode::NONE | ErrorCode::DUPLICATE_SEQUENCE_NUMBER => {
+                self.deliver(index, batch, Ok(answer.base_offset))
+            }
             // Something older is to be sent again first, and is under way or waits in front.
             // Or a new producer id is about to begin, because something older was given up.
             ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
