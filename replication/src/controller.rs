@@ -6,7 +6,9 @@
 //!
 //! This file is the one place where this crate's errors become Kafka's codes.
 
+mod alter_configs;
 mod create_topics;
+mod delete_topics;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -15,7 +17,9 @@ use alloc::vec::Vec;
 
 use corelog_wire::error_code::ErrorCode;
 
+pub use self::alter_configs::{AlteredConfigs, ConfigChange, ConfigOperation, TopicConfigRules, alter_topic_configs};
 pub use self::create_topics::{CreatedTopic, NewAssignment, NewTopic, TopicDefaults, TopicResult, create_topics};
+pub use self::delete_topics::{DeletionResult, TopicToDelete, delete_topics};
 use crate::ids::{BrokerId, ProducerId, TopicId};
 use crate::metadata::encoding::EncodeError;
 use crate::metadata::topic_name::TopicNameError;

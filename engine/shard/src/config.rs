@@ -1,13 +1,14 @@
 //! What an operator can set: the keys of a broker and of a topic, their defaults, and what each one changes.
 //!
 //! Owns the tables [`BROKER_KEYS`] and [`TOPIC_KEYS`]. A key is one row: name, type and range, default, description, and
-//! the field that it sets. Everything that speaks of configuration (start, CreateTopics, later DescribeConfigs) reads
+//! the field that it sets. Everything that speaks of configuration (start, CreateTopics, DescribeConfigs) reads
 //! these rows, and the default values of [`BrokerConfig`] and [`TopicConfig`] are made from them.
 //!
 //! Invariants: a name stands in one row of a table at most; every default passes its own row's check; the order in which
 //! keys are set makes no difference, so what depends on several keys is checked by [`BrokerConfig::validate`] at the end.
 
 mod broker;
+mod description;
 mod key;
 mod known;
 mod memory;
@@ -15,6 +16,7 @@ mod nearest;
 mod topic;
 
 pub use broker::{BROKER_KEYS, BrokerConfig, Endpoint, JournalConfig, SegmentReads};
+pub use description::{ConfigDescription, ConfigPlace, describe_broker, describe_topic};
 pub use key::{ConfigError, ConfigKey, Effect, Kind, Synonym, Value};
 pub use memory::{MEMORY_BYTES_MIN, MemoryBudget};
 pub use topic::{CleanupPolicy, Durability, TOPIC_KEYS, TopicBounds, TopicConfig};

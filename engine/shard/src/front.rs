@@ -24,6 +24,7 @@ use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::ids::TopicId;
 
+use crate::api::config_changes::UndecidedConfigs;
 use crate::api::init_producer_id::ProducerIds;
 use crate::api::metadata::TopicCreation;
 use crate::api::produce::Unfinished;
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) creation: TopicCreation,
+    pub(crate) undecided_configs: UndecidedConfigs,
 }
 
 /// See the module's description.
@@ -109,6 +111,7 @@ impl Front {
                 sessions: FetchSessions::new(config.fetch_sessions_max, seed),
                 producer_ids: ProducerIds::default(),
                 creation: TopicCreation::new(seed),
+                undecided_configs: UndecidedConfigs::default(),
             },
             connections: BTreeMap::new(),
             purgatory: Purgatory::new(),
@@ -193,9 +196,13 @@ impl Front {
     pub fn progress(&mut self, cx: &mut Context<'_>, progress: &Progress) {
         if progress.acks {
             while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
-                if let Some(Parked::Produce(pending)) = self.purgatory.take(id) {
-                    self.settle_and_flush(cx, id, pending.acknowledged(cx));
-                }
+                let outcome = match self.purgatory.take(id) {
+                    Some(Parked::Produce(pending)) => pending.acknowledged(cx),
+                    Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
+                    Some(other) => unreachable!("{other:?} waits for no commit"),
+                    None => continue,
+                };
+                self.settle_and_flush(cx, id, outcome);
             }
         }
         for partition in &progress.advanced {
@@ -243,21 +250,30 @@ impl Front {
     pub fn proposal_applied(&mut self, cx: &mut Context<'_>, proposal: ProposalId, outcome: Result<(), Rejection>) {
         self.shared.creation.decided(proposal);
         self.shared.producer_ids.decided(proposal, &outcome);
+        self.shared.undecided_configs.decided(proposal);
         for id in self.purgatory.proposal_decided(proposal) {
             let Some(parked) = self.purgatory.get_mut(id) else { continue };
             let done = match parked {
                 Parked::Metadata(pending) => pending.decided(),
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) => true,
-                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("it asks for no change"),
+                Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
+                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::DeleteRecords(_) => {
+                    unreachable!("it asks for no change")
+                }
             };
             if done {
                 let parked = self.purgatory.take(id).expect("it was there");
                 let outcome = match parked {
                     Parked::Metadata(pending) => pending.answer(&self.shared, cx),
                     Parked::CreateTopics(pending) => pending.answer(cx),
+                    Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
-                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("as above"),
+                    Parked::ConfigChanges(pending) => pending.answer(),
+                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::DeleteRecords(_) => {
+                        unreachable!("as above")
+                    }
                 };
                 self.settle_and_flush(cx, id, outcome);
             }
@@ -274,6 +290,8 @@ impl Front {
             let outcome = match self.purgatory.take(id) {
                 Some(Parked::Produce(pending)) => pending.expired(cx),
                 Some(Parked::CreateTopics(pending)) => pending.expired(cx),
+                Some(Parked::DeleteTopics(pending)) => pending.expired(),
+                Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
                 Some(other) => unreachable!("{other:?} has no deadline"),
                 None => continue,
             };
@@ -340,7 +358,8 @@ impl Front {
             // Its client has to take what it was answered before; then it is its turn again.
             return false;
         }
-        if has_key(frame, ApiKey::Metadata) && self.read_bytes >= budget.saturating_mul(2) {
+        let is_large = has_key(frame, ApiKey::Metadata) || has_key(frame, ApiKey::DescribeConfigs);
+        if is_large && self.read_bytes >= budget.saturating_mul(2) {
             // Its answer may be large. Clients that do not read are closed before long.
             if connection.enqueue() {
                 self.wait_for_sending.push_back(id);
@@ -393,7 +412,15 @@ impl Front {
             ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
+            ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
+            ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+            ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
+            ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
+            ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
+            ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
+            ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),
+            ApiKey::IncrementalAlterConfigs => api::incremental_alter_configs::handle(shared, cx, &call),
         };
         self.settle(cx, id, frame, outcome);
     }

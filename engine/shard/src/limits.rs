@@ -18,6 +18,9 @@ pub const BACKLOG_FRAMES_MAX: usize = 4_096;
 /// closed: what remembering and answering them takes is a multiple of the frame.
 pub const REQUEST_ENTRIES_MAX: usize = 100_000;
 
+/// Settings that one answer to DescribeConfigs describes. Resources beyond that get an error each.
+pub const DESCRIBED_CONFIGS_MAX: usize = 200_000;
+
 /// Requests from backlogs that one call takes up; the rest wait for the next turn.
 pub const REQUESTS_PER_TURN_MAX: usize = 256;
 
@@ -36,7 +39,8 @@ pub const FETCH_SESSION_EVICTION_MS: u64 = 120_000;
 /// the client's own limit: Kafka would have answered such a client from memory.
 pub const PRODUCE_WAIT_MS_MIN: u64 = 1_000;
 
-/// The least time a CreateTopics request waits for its topics, in milliseconds, however short the client's own limit.
+/// The least time a request waits for the topics that it creates or deletes, and for the log starts that it moves up, in
+/// milliseconds, however short the client's own limit.
 pub const CREATION_WAIT_MS_MIN: u64 = 1_000;
 
 /// The longest a request may ask to wait, in milliseconds: a day. Longer wishes are cut, so that no deadline overflows.

@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved AlterConfigs: AlterConfigsRequest<'a> => AlterConfigsResponse<'r>);
+request!(AlterConfigs: AlterConfigsRequest<'a> => AlterConfigsResponse<'r>);
 
 message! {
     versions 0-2, flexible 2+;

@@ -56,7 +56,7 @@ pub const CLASS_TYPE: i8 = 8;
 /// A setting's type: a secret.
 pub const PASSWORD_TYPE: i8 = 9;
 
-request!(unserved DescribeConfigs: DescribeConfigsRequest<'a> => DescribeConfigsResponse<'r>);
+request!(DescribeConfigs: DescribeConfigsRequest<'a> => DescribeConfigsResponse<'r>);
 
 message! {
     versions 1-4, flexible 4+;

@@ -14,7 +14,7 @@ pub const APPEND_OPERATION: i8 = 2;
 /// An operation: takes elements from a setting that is a list.
 pub const SUBTRACT_OPERATION: i8 = 3;
 
-request!(unserved IncrementalAlterConfigs: IncrementalAlterConfigsRequest<'a> => IncrementalAlterConfigsResponse<'r>);
+request!(IncrementalAlterConfigs: IncrementalAlterConfigsRequest<'a> => IncrementalAlterConfigsResponse<'r>);
 
 message! {
     versions 0-1, flexible 1+;

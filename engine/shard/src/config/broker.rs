@@ -104,6 +104,8 @@ pub struct BrokerConfig {
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
     pub delete_topics: bool,
+    /// `max.request.partition.size.limit`: the most partitions in one answer of DescribeTopicPartitions.
+    pub request_partitions_max: i32,
     /// The longest request frame: `socket.request.max.bytes`, or half of the memory for frames where that is less.
     pub request_bytes_max: usize,
     /// `max.connections`: the most connections at a time.
@@ -159,6 +161,7 @@ impl Default for BrokerConfig {
             default_replication_factor: 0,
             auto_create_topics: false,
             delete_topics: false,
+            request_partitions_max: 0,
             request_bytes_max: 0,
             connections_max: 0,
             connections_idle_ms_max: None,
@@ -254,6 +257,11 @@ impl BrokerConfig {
     #[must_use]
     pub fn explicit(&self, name: &str) -> Option<String> {
         self.explicit.get(name).map(ToString::to_string)
+    }
+
+    /// As [`Self::explicit`], not as text.
+    pub(super) fn explicit_value(&self, name: &str) -> Option<&Value> {
+        self.explicit.get(name)
     }
 
     fn is_set(&self, name: &str) -> bool {

@@ -233,7 +233,8 @@ impl fmt::Display for Value {
         match self {
             Self::Boolean(flag) => write!(f, "{flag}"),
             Self::Number(number) => write!(f, "{number}"),
-            Self::Double(number) => write!(f, "{number}"),
+            // Java writes a fraction even where there is none.
+            Self::Double(number) => write!(f, "{number:?}"),
             Self::Text(text) => f.write_str(text),
             Self::List(list) => f.write_str(&list.join(",")),
         }

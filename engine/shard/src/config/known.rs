@@ -165,7 +165,6 @@ pub(super) const UNUSED: &[&str] = &[
     "max.connection.creation.rate",
     "max.connections.per.ip",
     "max.connections.per.ip.overrides",
-    "max.request.partition.size.limit",
     "metadata.log.dir",
     "metadata.log.max.record.bytes.between.snapshots",
     "metadata.log.max.snapshot.interval.ms",

@@ -439,7 +439,23 @@ fn api_versions() {
         assert_eq!(response.error_code, ErrorCode::NONE);
         let ranges: Vec<_> =
             response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
-        let expected = [(0, 0, 13), (1, 4, 18), (2, 1, 11), (3, 0, 13), (18, 0, 5), (19, 2, 7), (22, 0, 5)];
+        let expected = [
+            (0, 0, 13),
+            (1, 4, 18),
+            (2, 1, 11),
+            (3, 0, 13),
+            (18, 0, 5),
+            (19, 2, 7),
+            (20, 1, 6),
+            (21, 0, 2),
+            (22, 0, 5),
+            (23, 2, 4),
+            (32, 1, 4),
+            (33, 0, 2),
+            (44, 0, 1),
+            (60, 0, 2),
+            (75, 0, 0),
+        ];
         assert_eq!(ranges, expected, "version {version}");
         assert!(response.supported_features.is_empty() && response.finalized_features.is_empty());
         assert_eq!(response.finalized_features_epoch, -1);

@@ -1,0 +1,251 @@
+//! What AlterConfigs and IncrementalAlterConfigs have in common: checks, proposals, and waiting for them.
+//!
+//! Invariants: the settings of a resource change all together or not at all, and every resource on its own; a change is
+//! answered when this shard has applied it, so it is durable and acts; a change is decided on what those before it will
+//! have made of the topic, also while they are not applied yet, so that none is lost when several come at once.
+//!
+//! No setting of a broker can be changed while it runs.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use corelog_replication::controller::{self, ConfigChange, ConfigOperation, Rejection, TopicConfigRules};
+use corelog_replication::quorum::ProposalId;
+use corelog_wire::api::describe_configs::{BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, TOPIC_RESOURCE};
+use corelog_wire::api_key::ApiKey;
+use corelog_wire::error_code::ErrorCode;
+use corelog_wire::ids::TopicId;
+
+use super::describe_configs::{check_broker_id, invalid_request, unknown_resource};
+use super::{Outcome, Parked, ReplyTo, Wait, alter_configs, incremental_alter_configs};
+use crate::config::{BROKER_KEYS, BrokerConfig, Kind, TOPIC_KEYS};
+use crate::front::{Context, Shared};
+
+/// Settings of topics as they will be: those with changes that were proposed and are not applied yet.
+#[derive(Debug, Default)]
+pub(crate) struct UndecidedConfigs {
+    topics: BTreeMap<TopicId, Undecided>,
+    /// Which topic a proposal is for.
+    proposals: BTreeMap<ProposalId, TopicId>,
+}
+
+#[derive(Debug)]
+struct Undecided {
+    last: ProposalId,
+    configs: BTreeMap<String, String>,
+}
+
+/// A resource of a request, and what is to become of it.
+pub(super) struct Resource<'a> {
+    pub(super) kind: i8,
+    pub(super) name: &'a str,
+    pub(super) change: Result<ConfigChange<'a>, Rejection>,
+}
+
+/// A request whose changes are proposed.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(super) to: ReplyTo,
+    pub(super) resources: Vec<Altered>,
+    waiting: BTreeMap<ProposalId, usize>,
+}
+
+/// What became of a resource.
+#[derive(Debug)]
+pub(super) struct Altered {
+    pub(super) kind: i8,
+    pub(super) name: String,
+    pub(super) outcome: Result<(), Rejection>,
+}
+
+impl Altered {
+    pub(super) fn error_code(&self) -> ErrorCode {
+        self.outcome.as_ref().err().map_or(ErrorCode::NONE, |rejection| rejection.code)
+    }
+
+    pub(super) fn error_message(&self) -> Option<&str> {
+        self.outcome.as_ref().err().map(|rejection| rejection.message.as_str())
+    }
+}
+
+/// Proposes the changes that are right, unless they are only to be checked, and answers when they are decided.
+pub(super) fn alter(
+    shared: &mut Shared,
+    cx: &mut Context<'_>,
+    to: ReplyTo,
+    resources: Vec<Resource<'_>>,
+    validate_only: bool,
+) -> Outcome {
+    let mut times: BTreeMap<(i8, &str), usize> = BTreeMap::new();
+    for resource in &resources {
+        *times.entry((resource.kind, resource.name)).or_insert(0) += 1;
+    }
+    let mut pending = Pending { to, resources: Vec::with_capacity(resources.len()), waiting: BTreeMap::new() };
+    for (index, resource) in resources.iter().enumerate() {
+        let outcome = match times.get(&(resource.kind, resource.name)) {
+            Some(1) => alter_resource(&mut shared.undecided_configs, cx, resource, validate_only),
+            _ => Err(invalid_request("the request names this resource more than once".to_string())),
+        };
+        if let Ok(Some(proposal)) = outcome {
+            let other = pending.waiting.insert(proposal, index);
+            assert!(other.is_none(), "a proposal is for one topic, and a request names a topic once");
+        }
+        let (kind, name) = (resource.kind, resource.name.to_string());
+        pending.resources.push(Altered { kind, name, outcome: outcome.map(|_| ()) });
+    }
+    if pending.waiting.is_empty() {
+        return pending.answer();
+    }
+    let proposals = pending.waiting.keys().copied().collect();
+    let weight = pending.resources.iter().map(|resource| resource.name.len() + size_of::<Altered>()).sum();
+    let wait = Wait { proposals, weight, ..Wait::default() };
+    Outcome::Wait(Parked::ConfigChanges(pending), wait)
+}
+
+/// What to wait for, if for anything.
+fn alter_resource(
+    undecided: &mut UndecidedConfigs,
+    cx: &mut Context<'_>,
+    resource: &Resource<'_>,
+    validate_only: bool,
+) -> Result<Option<ProposalId>, Rejection> {
+    let change = resource.change.as_ref().map_err(Clone::clone)?;
+    change.check_keys()?;
+    match resource.kind {
+        TOPIC_RESOURCE => alter_topic(undecided, cx, resource.name, change, validate_only),
+        BROKER_RESOURCE => {
+            if !resource.name.is_empty() {
+                check_broker_id(cx, resource.name)?;
+            }
+            check_broker_change(change).map(|()| None)
+        }
+        BROKER_LOGGER_RESOURCE => {
+            check_broker_id(cx, resource.name)?;
+            match (change, first_key(change)) {
+                (ConfigChange::Replacement(_), _) => Err(unknown_resource(resource.kind)),
+                (_, Some(logger)) => Err(invalid_config(format!("there is no logger '{logger}'"))),
+                (_, None) => Ok(None),
+            }
+        }
+        other => Err(unknown_resource(other)),
+    }
+}
+
+fn alter_topic(
+    undecided: &mut UndecidedConfigs,
+    cx: &mut Context<'_>,
+    name: &str,
+    change: &ConfigChange<'_>,
+    validate_only: bool,
+) -> Result<Option<ProposalId>, Rejection> {
+    let topic = cx.metadata.image().topic_by_name(name);
+    let before = topic.and_then(|topic| undecided.topics.get(&topic.id()));
+    let current = topic.map(|topic| (topic.id(), before.map_or(topic.configs(), |before| &before.configs)));
+    let altered = controller::alter_topic_configs(name, current, change, &Rules(cx.config))?;
+    if validate_only {
+        return Ok(None);
+    }
+    if altered.records.is_empty() {
+        // It may be so only because of a change that is not durable yet.
+        return Ok(before.map(|before| before.last));
+    }
+    let last = cx.metadata.propose(&altered.records)?;
+    undecided.proposals.insert(last, altered.topic_id);
+    undecided.topics.insert(altered.topic_id, Undecided { last, configs: altered.configs });
+    Ok(Some(last))
+}
+
+/// The tables of keys, as the controller wants to know them.
+struct Rules<'a>(&'a BrokerConfig);
+
+impl TopicConfigRules for Rules<'_> {
+    fn list_default(&self, key: &str) -> Option<&str> {
+        let row = TOPIC_KEYS.iter().find(|row| row.name == key)?;
+        matches!(row.kind, Kind::List(_)).then_some(row.default.unwrap_or(""))
+    }
+
+    fn check(&self, configs: &BTreeMap<String, String>) -> Result<(), String> {
+        self.0.topic_defaults.with_overrides(configs).map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// Whether a change leaves the broker's settings as they are: nothing else is possible.
+fn check_broker_change(change: &ConfigChange<'_>) -> Result<(), Rejection> {
+    let ConfigChange::Incremental(operations) = change else {
+        return first_key(change).map_or(Ok(()), |key| Err(read_only(key)));
+    };
+    for (key, operation) in operations {
+        let is_list = BROKER_KEYS.iter().any(|row| row.name == *key && matches!(row.kind, Kind::List(_)));
+        match operation {
+            // There is nothing to take away.
+            ConfigOperation::Delete => {}
+            ConfigOperation::Append(_) | ConfigOperation::Subtract(_) if !is_list => {
+                return Err(invalid_config(format!("config '{key}' is not a list of the broker")));
+            }
+            _ => return Err(read_only(key)),
+        }
+    }
+    Ok(())
+}
+
+fn first_key<'a>(change: &ConfigChange<'a>) -> Option<&'a str> {
+    match change {
+        ConfigChange::Incremental(operations) => operations.first().map(|(key, _)| *key),
+        ConfigChange::Replacement(all) => all.first().map(|(key, _)| *key),
+    }
+}
+
+fn read_only(key: &str) -> Rejection {
+    invalid_request(format!("config '{key}' of a broker cannot be changed while it runs; set it at the start"))
+}
+
+fn invalid_config(message: String) -> Rejection {
+    Rejection { code: ErrorCode::INVALID_CONFIG, message }
+}
+
+/// Kafka's refusal of settings without a value.
+pub(super) fn null_values<'a>(keys: impl Iterator<Item = &'a str>) -> Result<(), Rejection> {
+    let keys: Vec<&str> = keys.collect();
+    match keys.is_empty() {
+        true => Ok(()),
+        false => Err(invalid_request(format!("without a value: {}", keys.join(", ")))),
+    }
+}
+
+impl Pending {
+    /// A proposal was decided. Returns whether it was the last one.
+    pub(crate) fn decided(&mut self, proposal: ProposalId, outcome: &Result<(), Rejection>) -> bool {
+        if let Some(index) = self.waiting.remove(&proposal)
+            && let Err(rejection) = outcome
+        {
+            let mut rejection = rejection.clone();
+            if rejection.code == ErrorCode::UNKNOWN_TOPIC_ID {
+                // It was named, and deleted meanwhile.
+                rejection.code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+            }
+            self.resources[index].outcome = Err(rejection);
+        }
+        self.waiting.is_empty()
+    }
+
+    /// Answers with what became of every resource.
+    pub(crate) fn answer(self) -> Outcome {
+        match self.to.api {
+            ApiKey::AlterConfigs => alter_configs::answer(&self.to, &self.resources),
+            ApiKey::IncrementalAlterConfigs => incremental_alter_configs::answer(&self.to, &self.resources),
+            other => unreachable!("{other} changes no settings"),
+        }
+    }
+}
+
+impl UndecidedConfigs {
+    /// A proposal was decided; perhaps it was the last one for a topic.
+    pub(crate) fn decided(&mut self, proposal: ProposalId) {
+        let Some(topic) = self.proposals.remove(&proposal) else { return };
+        if self.topics.get(&topic).is_some_and(|undecided| undecided.last == proposal) {
+            self.topics.remove(&topic);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! DescribeConfigs: settings of topics and of this broker, each with its value, its source and what it means.
+//!
+//! Every resource is described or refused on its own. No broker setting can be changed while the broker runs, so all of
+//! them are read-only, and the default of all brokers (the broker without a name) has none.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use corelog_replication::controller::Rejection;
+use corelog_replication::metadata::topic_name;
+use corelog_wire::api::describe_configs::{
+    BOOLEAN_TYPE, BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, DOUBLE_TYPE, DescribeConfigsRequest,
+    DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
+    DescribeConfigsSynonym, INT_TYPE, LIST_TYPE, LONG_TYPE, STRING_TYPE, TOPIC_RESOURCE,
+};
+use corelog_wire::error_code::ErrorCode;
+
+use super::{Call, Outcome};
+use crate::config::{ConfigDescription, ConfigPlace, Kind, describe_broker, describe_topic};
+use crate::front::Context;
+use crate::limits;
+
+/// Answers at once.
+pub(crate) fn handle(cx: &Context<'_>, call: &Call<'_>) -> Outcome {
+    let request = match call.decode::<DescribeConfigsRequest<'_>>() {
+        Ok(request) => request,
+        Err(reason) => return Outcome::Close(reason),
+    };
+    let entries = |resource: DescribeConfigsResource<'_>| 1 + resource.configuration_keys.map_or(0, |keys| keys.len());
+    if let Err(reason) = call.check_entries(request.resources.iter().map(entries).sum()) {
+        return Outcome::Close(reason);
+    }
+    let mut count = 0;
+    let described: Vec<Described<'_>> = request
+        .resources
+        .iter()
+        .map(|resource| {
+            if count >= limits::DESCRIBED_CONFIGS_MAX {
+                return Described { resource, read_only: false, outcome: Err(too_many()) };
+            }
+            let mut outcome = describe(cx, &resource);
+            if let Ok(configs) = &mut outcome {
+                count += configs.len();
+                if !request.include_synonyms {
+                    configs.iter_mut().for_each(|config| config.places = Vec::new());
+                }
+            }
+            Described { resource, read_only: resource.resource_type == BROKER_RESOURCE, outcome }
+        })
+        .collect();
+
+    let synonyms: Vec<Vec<Vec<DescribeConfigsSynonym<'_>>>> =
+        described.iter().map(|one| one.configs().iter().map(synonyms).collect()).collect();
+    let with_docs = request.include_documentation;
+    let configs: Vec<Vec<DescribeConfigsResourceResult<'_>>> = described
+        .iter()
+        .zip(&synonyms)
+        .map(|(one, synonyms)| {
+            let rows = one.configs().iter().zip(synonyms);
+            rows.map(|(config, synonyms)| row(config, synonyms, one.read_only, with_docs)).collect()
+        })
+        .collect();
+    let results: Vec<_> = described.iter().zip(&configs).map(|(one, configs)| one.response(configs)).collect();
+    call.to.answer(&DescribeConfigsResponse { results: (&results).into(), ..Default::default() })
+}
+
+/// A resource of a request, and what it was found to be.
+struct Described<'a> {
+    resource: DescribeConfigsResource<'a>,
+    read_only: bool,
+    outcome: Result<Vec<ConfigDescription>, Rejection>,
+}
+
+impl Described<'_> {
+    fn configs(&self) -> &[ConfigDescription] {
+        self.outcome.as_deref().unwrap_or_default()
+    }
+
+    fn response<'r>(&'r self, configs: &'r [DescribeConfigsResourceResult<'r>]) -> DescribeConfigsResult<'r> {
+        let refused = self.outcome.as_ref().err();
+        DescribeConfigsResult {
+            error_code: refused.map_or(ErrorCode::NONE, |rejection| rejection.code),
+            error_message: refused.map(|rejection| rejection.message.as_str()),
+            resource_type: self.resource.resource_type,
+            resource_name: self.resource.resource_name,
+            configs: configs.into(),
+        }
+    }
+}
+
+fn describe(cx: &Context<'_>, resource: &DescribeConfigsResource<'_>) -> Result<Vec<ConfigDescription>, Rejection> {
+    // No keys at all mean every key, as null does.
+    let keys = resource.configuration_keys.filter(|keys| !keys.is_empty());
+    let keys: Option<BTreeSet<&str>> = keys.map(|keys| keys.iter().collect());
+    let wanted = |name: &str| keys.as_ref().is_none_or(|keys| keys.contains(name));
+    let name = resource.resource_name;
+    match resource.resource_type {
+        TOPIC_RESOURCE => {
+            topic_name::validate(name)?;
+            let topic = cx.metadata.image().topic_by_name(name).ok_or_else(|| unknown_topic(name))?;
+            Ok(describe_topic(cx.config, topic.configs(), wanted))
+        }
+        BROKER_RESOURCE if name.is_empty() => Ok(Vec::new()),
+        BROKER_RESOURCE => {
+            check_broker_id(cx, name)?;
+            Ok(describe_broker(cx.config, wanted))
+        }
+        // The log levels of a broker; it has none that can be set.
+        BROKER_LOGGER_RESOURCE => check_broker_id(cx, name).map(|()| Vec::new()),
+        other => Err(unknown_resource(other)),
+    }
+}
+
+pub(super) fn unknown_topic(name: &str) -> Rejection {
+    Rejection { code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message: format!("there is no topic '{name}'") }
+}
+
+pub(super) fn unknown_resource(resource_type: i8) -> Rejection {
+    invalid_request(format!("resources of type {resource_type} have no settings here"))
+}
+
+pub(super) fn invalid_request(message: String) -> Rejection {
+    Rejection { code: ErrorCode::INVALID_REQUEST, message }
+}
+
+/// Whether a resource's name is that of this broker: a broker speaks for itself only.
+pub(super) fn check_broker_id(cx: &Context<'_>, name: &str) -> Result<(), Rejection> {
+    let node = cx.config.node_id;
+    match name.parse::<i32>() {
+        Ok(id) if id == node => Ok(()),
+        Ok(id) => Err(invalid_request(format!("this is broker {node}, not {id}"))),
+        Err(_) => Err(invalid_request(format!("a broker's id is a number, not '{name}'"))),
+    }
+}
+
+fn too_many() -> Rejection {
+    let max = limits::DESCRIBED_CONFIGS_MAX;
+    invalid_request(format!("an answer describes about {max} settings; ask for fewer resources or keys at a time"))
+}
+
+fn synonyms<'a>(config: &'a ConfigDescription) -> Vec<DescribeConfigsSynonym<'a>> {
+    let synonym = |place: &'a ConfigPlace| DescribeConfigsSynonym {
+        name: place.name,
+        value: Some(&place.value),
+        source: place.source,
+    };
+    config.places.iter().map(synonym).collect()
+}
+
+fn row<'r>(
+    config: &'r ConfigDescription,
+    synonyms: &'r [DescribeConfigsSynonym<'r>],
+    read_only: bool,
+    with_docs: bool,
+) -> DescribeConfigsResourceResult<'r> {
+    DescribeConfigsResourceResult {
+        name: config.name,
+        value: config.value.as_deref(),
+        read_only,
+        config_source: config.source,
+        // There is no secret among the keys.
+        is_sensitive: false,
+        synonyms: synonyms.into(),
+        config_type: type_of(config.kind),
+        documentation: with_docs.then_some(config.doc),
+    }
+}
+
+fn type_of(kind: Kind) -> i8 {
+    match kind {
+        Kind::Boolean => BOOLEAN_TYPE,
+        Kind::Int(..) => INT_TYPE,
+        Kind::Long(..) => LONG_TYPE,
+        Kind::Double(..) => DOUBLE_TYPE,
+        Kind::Text | Kind::Choice(_) => STRING_TYPE,
+        Kind::List(_) => LIST_TYPE,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Changes through a whole shard: what they do, what they wait for, and that none is lost.
+
+use alloc::string::{String, ToString};
+use alloc::vec;
+
+use corelog_wire::api::describe_configs::{BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, TOPIC_RESOURCE};
+use corelog_wire::api_key::ApiKey;
+use corelog_wire::error_code::ErrorCode;
+
+use super::*;
+use crate::front::testing::{Host, NODE_ID, decode};
+use crate::io::ConnectionId;
+
+type Change<'a> = (&'a str, i8, Option<&'a str>);
+
+fn send(host: &mut Host, id: ConnectionId, version: i16, validate_only: bool, resources: &[(i8, &str, &[Change<'_>])]) {
+    let configs: Vec<Vec<AlterableConfig<'_>>> = resources
+        .iter()
+        .map(|(_, _, changes)| {
+            let config = changes.iter().map(|&(name, config_operation, value)| AlterableConfig {
+                name,
+                config_operation,
+                value,
+            });
+            config.collect()
+        })
+        .collect();
+    let resources: Vec<_> = resources
+        .iter()
+        .zip(&configs)
+        .map(|((resource_type, resource_name, _), configs)| AlterConfigsResource {
+            resource_type: *resource_type,
+            resource_name,
+            configs: configs.into(),
+        })
+        .collect();
+    host.send(id, version, &IncrementalAlterConfigsRequest { resources: (&resources).into(), validate_only });
+}
+
+fn results(host: &mut Host, id: ConnectionId, version: i16) -> Vec<(String, ErrorCode)> {
+    let reply = host.reply(id);
+    let response: IncrementalAlterConfigsResponse<'_> = decode(ApiKey::IncrementalAlterConfigs, version, &reply);
+    let row = |one: AlterConfigsResourceResponse<'_>| {
+        assert_eq!(one.error_code.is_none(), one.error_message.is_none());
+        (one.resource_name.to_string(), one.error_code)
+    };
+    response.responses.iter().map(row).collect()
+}
+
+fn config(host: &mut Host, topic: &str, key: &str) -> Option<String> {
+    host.image().topic_by_name(topic).unwrap().configs().get(key).cloned()
+}
+
+#[test]
+fn every_version_alters_at_once_durably_and_for_good() {
+    let mut host = Host::new();
+    let topic = host.create_topic("t", 1, &[("retention.ms", "5")]);
+    let id = host.open(1);
+    for version in 0..=1 {
+        let size = (1000 + i32::from(version)).to_string();
+        let changes = [
+            ("max.message.bytes", SET_OPERATION, Some(size.as_str())),
+            ("retention.ms", DELETE_OPERATION, None),
+            ("cleanup.policy", APPEND_OPERATION, Some("compact")),
+        ];
+        send(&mut host, id, version, false, &[(TOPIC_RESOURCE, "t", &changes)]);
+        assert_eq!(host.try_reply(id), None, "nothing is acknowledged before it is durable");
+        host.apply_metadata();
+        assert_eq!(results(&mut host, id, version), [("t".to_string(), ErrorCode::NONE)]);
+        let partition = host.partition(topic, 0);
+        let in_force = host.logs().partition(partition).config.clone();
+        assert_eq!(in_force.max_message_bytes.to_string(), size);
+        assert_eq!(in_force.retention_ms, 604_800_000);
+        assert!(in_force.cleanup_policy.compact && in_force.cleanup_policy.delete);
+    }
+    host.restart();
+    let partition = host.partition(topic, 0);
+    assert_eq!(host.logs().partition(partition).config.max_message_bytes, 1001);
+    assert_eq!(config(&mut host, "t", "cleanup.policy").as_deref(), Some("delete,compact"));
+    assert_eq!(config(&mut host, "t", "retention.ms"), None);
+}
+
+#[test]
+fn resources_succeed_and_fail_on_their_own_and_as_a_whole() {
+    let mut host = Host::new();
+    for name in ["good", "half", "twice", "null", "same"] {
+        host.create_topic(name, 1, &[]);
+    }
+    let id = host.open(1);
+    let node = NODE_ID.to_string();
+    let set = |key, value| (key, SET_OPERATION, Some(value));
+    let cases: &[(i8, &str, &[Change<'_>], ErrorCode)] = &[
+        (TOPIC_RESOURCE, "good", &[set("segment.ms", "7")], ErrorCode::NONE),
+        (TOPIC_RESOURCE, "half", &[set("segment.ms", "7"), set("retention.ms", "soon")], ErrorCode::INVALID_CONFIG),
+        (TOPIC_RESOURCE, "twice", &[set("segment.ms", "7"), set("segment.ms", "8")], ErrorCode::INVALID_REQUEST),
+        (TOPIC_RESOURCE, "null", &[("segment.ms", SET_OPERATION, None)], ErrorCode::INVALID_REQUEST),
+        (TOPIC_RESOURCE, "same", &[set("segment.ms", "7")], ErrorCode::INVALID_REQUEST),
+        (TOPIC_RESOURCE, "same", &[set("segment.ms", "8")], ErrorCode::INVALID_REQUEST),
+        (TOPIC_RESOURCE, "none", &[set("segment.ms", "7")], ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        (TOPIC_RESOURCE, "unknown", &[set("no.such.key", "7")], ErrorCode::INVALID_CONFIG),
+        (TOPIC_RESOURCE, "number", &[("segment.ms", APPEND_OPERATION, Some("7"))], ErrorCode::INVALID_CONFIG),
+        (TOPIC_RESOURCE, "operation", &[("segment.ms", 9, Some("7"))], ErrorCode::INVALID_REQUEST),
+        (TOPIC_RESOURCE, "a/b", &[set("segment.ms", "7")], ErrorCode::INVALID_TOPIC_EXCEPTION),
+        (BROKER_RESOURCE, &node, &[set("log.retention.ms", "7")], ErrorCode::INVALID_REQUEST),
+        (BROKER_RESOURCE, "", &[("log.retention.ms", DELETE_OPERATION, None)], ErrorCode::NONE),
+        (BROKER_RESOURCE, "99", &[], ErrorCode::INVALID_REQUEST),
+        (BROKER_LOGGER_RESOURCE, &node, &[set("root", "DEBUG")], ErrorCode::INVALID_CONFIG),
+        (16, "metrics", &[], ErrorCode::INVALID_REQUEST),
+    ];
+    let resources: Vec<_> = cases.iter().map(|(kind, name, changes, _)| (*kind, *name, *changes)).collect();
+    send(&mut host, id, 1, false, &resources);
+    assert_eq!(host.apply_metadata(), 1, "one is right");
+    let expected: Vec<_> = cases.iter().map(|(_, name, _, code)| (name.to_string(), *code)).collect();
+    assert_eq!(results(&mut host, id, 1), expected);
+    assert_eq!(config(&mut host, "good", "segment.ms").as_deref(), Some("7"));
+    for name in ["half", "twice", "null", "same"] {
+        assert_eq!(config(&mut host, name, "segment.ms"), None, "{name}");
+    }
+}
+
+#[test]
+fn validate_only_changes_nothing() {
+    let mut host = Host::new();
+    host.create_topic("t", 1, &[]);
+    let id = host.open(1);
+    let good: &[Change<'_>] = &[("retention.ms", SET_OPERATION, Some("5"))];
+    send(&mut host, id, 1, true, &[(TOPIC_RESOURCE, "t", good), (TOPIC_RESOURCE, "none", good)]);
+    let expected = [("t".to_string(), ErrorCode::NONE), ("none".to_string(), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)];
+    assert_eq!(results(&mut host, id, 1), expected);
+    assert_eq!(host.apply_metadata(), 0);
+    assert_eq!(config(&mut host, "t", "retention.ms"), None);
+}
+
+/// The second is decided while the first is on its way to the disk.
+#[test]
+fn of_changes_that_come_at_once_none_is_lost() {
+    let mut host = Host::new();
+    host.create_topic("t", 1, &[]);
+    let key = "leader.replication.throttled.replicas";
+    let ids: Vec<_> = (1..=3).map(|number| host.open(number)).collect();
+    for (id, value) in ids.iter().zip(["0:1", "0:2", "0:2"]) {
+        let changes = [(key, APPEND_OPERATION, Some(value))];
+        send(&mut host, *id, 1, false, &[(TOPIC_RESOURCE, "t", &changes)]);
+        assert_eq!(host.try_reply(*id), None, "also what changes nothing waits for what it builds on");
+    }
+    host.apply_metadata();
+    for id in ids {
+        assert_eq!(results(&mut host, id, 1), [("t".to_string(), ErrorCode::NONE)]);
+    }
+    assert_eq!(config(&mut host, "t", key).as_deref(), Some("0:1,0:2"));
+    // Nothing is remembered of it.
+    let id = host.open(9);
+    send(&mut host, id, 1, false, &[(TOPIC_RESOURCE, "t", &[(key, SUBTRACT_OPERATION, Some("0:1"))])]);
+    host.apply_metadata();
+    send(&mut host, id, 1, false, &[(TOPIC_RESOURCE, "t", &[(key, SET_OPERATION, Some("0:2"))])]);
+    assert_eq!(results(&mut host, id, 1), vec![("t".to_string(), ErrorCode::NONE)]);
+    assert_eq!(results(&mut host, id, 1), vec![("t".to_string(), ErrorCode::NONE)], "nothing to wait for");
+    assert!(host.front().is_idle());
+}
+
+#[test]
+fn a_topic_that_is_deleted_meanwhile_is_unknown() {
+    let mut host = Host::new();
+    let topic_id = host.create_topic("t", 1, &[]);
+    let id = host.open(1);
+    host.metadata().propose(&[corelog_replication::metadata::MetadataRecord::RemoveTopic { topic_id }]).unwrap();
+    send(&mut host, id, 1, false, &[(TOPIC_RESOURCE, "t", &[("retention.ms", SET_OPERATION, Some("5"))])]);
+    host.apply_metadata();
+    assert_eq!(results(&mut host, id, 1), [("t".to_string(), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)]);
+}
+
+#[test]
+fn the_broker_says_so_when_it_cannot() {
+    let mut host = Host::with_large_metadata();
+    host.create_topic("t", 1, &[]);
+    let id = host.open(1);
+    host.overload_metadata();
+    send(&mut host, id, 1, false, &[(TOPIC_RESOURCE, "t", &[("retention.ms", SET_OPERATION, Some("5"))])]);
+    assert_eq!(results(&mut host, id, 1), [("t".to_string(), ErrorCode::THROTTLING_QUOTA_EXCEEDED)]);
+}
