@@ -7,13 +7,16 @@
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod config_changes;
+pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
+pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
+pub(crate) mod find_coordinator;
 pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
@@ -170,6 +173,8 @@ pub(crate) enum Parked {
     Metadata(metadata::Pending),
     /// For topics to be created.
     CreateTopics(create_topics::Pending),
+    /// For partitions to be created.
+    CreatePartitions(create_partitions::Pending),
     /// For topics to be deleted.
     DeleteTopics(delete_topics::Pending),
     /// For its log starts to be durable.

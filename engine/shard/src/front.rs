@@ -256,6 +256,7 @@ impl Front {
             let done = match parked {
                 Parked::Metadata(pending) => pending.decided(),
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::CreatePartitions(pending) => pending.decided(proposal, &outcome),
                 Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) => true,
                 Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
@@ -268,6 +269,7 @@ impl Front {
                 let outcome = match parked {
                     Parked::Metadata(pending) => pending.answer(&self.shared, cx),
                     Parked::CreateTopics(pending) => pending.answer(cx),
+                    Parked::CreatePartitions(pending) => pending.answer(),
                     Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
                     Parked::ConfigChanges(pending) => pending.answer(),
@@ -290,6 +292,7 @@ impl Front {
             let outcome = match self.purgatory.take(id) {
                 Some(Parked::Produce(pending)) => pending.expired(cx),
                 Some(Parked::CreateTopics(pending)) => pending.expired(cx),
+                Some(Parked::CreatePartitions(pending)) => pending.expired(),
                 Some(Parked::DeleteTopics(pending)) => pending.expired(),
                 Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
                 Some(other) => unreachable!("{other:?} has no deadline"),
@@ -412,11 +415,14 @@ impl Front {
             ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
+            ApiKey::CreatePartitions => api::create_partitions::handle(cx, &call),
             ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
             ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
             ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
+            ApiKey::FindCoordinator => api::find_coordinator::handle(&shared.identity, cx, &call),
             ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
+            ApiKey::DescribeLogDirs => api::describe_log_dirs::handle(cx, &call),
             ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
             ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
             ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),

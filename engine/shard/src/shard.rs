@@ -17,7 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
-use corelog_replication::ids::BrokerId;
+use corelog_replication::ids::{BrokerId, PartitionIndex};
 use corelog_replication::metadata::{MetadataChange, MetadataDelta, MetadataRecord, TopicImage};
 use corelog_replication::quorum::{ProposalId, ProposeError};
 
@@ -93,7 +93,7 @@ impl Shard {
     pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Completed { op, result } => self.completed(now, op, result, actions),
-            Event::FreeSpace { bytes } => self.logs.set_free_bytes(bytes, actions),
+            Event::FreeSpace { bytes, total_bytes } => self.logs.set_free_bytes(bytes, total_bytes, actions),
             Event::Tick => {}
             Event::Stop => {
                 if self.stop == Stop::Running {
@@ -205,7 +205,12 @@ impl Shard {
                     }
                 }
                 MetadataChange::TopicCreated(topic) => {
-                    create_partitions(&mut self.logs, topic, self.node, &topic_config(&self.config, topic, actions))
+                    let config = topic_config(&self.config, topic, actions);
+                    create_partitions(&mut self.logs, topic, PartitionIndex(0), self.node, &config);
+                }
+                MetadataChange::PartitionsAdded { topic, first } => {
+                    let config = topic_config(&self.config, topic, actions);
+                    create_partitions(&mut self.logs, topic, *first, self.node, &config);
                 }
                 MetadataChange::TopicConfigChanged { topic, .. } => {
                     let config = topic_config(&self.config, topic, actions);
@@ -272,9 +277,15 @@ pub(crate) fn topic_config(config: &BrokerConfig, topic: &TopicImage, actions: &
     in_force
 }
 
-/// Adds the partitions of a topic that this node leads.
-pub(crate) fn create_partitions(logs: &mut Logs, topic: &TopicImage, node: BrokerId, config: &TopicConfig) {
-    for partition in topic.partitions().iter().filter(|p| p.leader == node) {
+/// Adds the partitions of a topic that this node leads, from `first` on.
+pub(crate) fn create_partitions(
+    logs: &mut Logs,
+    topic: &TopicImage,
+    first: PartitionIndex,
+    node: BrokerId,
+    config: &TopicConfig,
+) {
+    for partition in topic.partitions().iter().filter(|p| p.index >= first && p.leader == node) {
         logs.create(topic.id(), topic.name(), partition.index.0, partition.leader_epoch.0, config.clone());
     }
 }

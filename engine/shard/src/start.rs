@@ -31,7 +31,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cmp::Ordering;
 use corelog_replication::controller;
-use corelog_replication::ids::{BrokerId, DirectoryId, Incarnation};
+use corelog_replication::ids::{BrokerId, DirectoryId, Incarnation, PartitionIndex};
 use corelog_replication::metadata::{BrokerImage, MetadataImage};
 use corelog_wire::ids::TopicId;
 use corelog_wire::record_batch::{RecordBatch, find_max_timestamp};
@@ -486,7 +486,7 @@ fn restore(
     let mut actions = Vec::new();
     for topic in image.topics() {
         let topic_config = topic_config(config, topic, &mut actions);
-        create_partitions(logs, topic, node, &topic_config);
+        create_partitions(logs, topic, PartitionIndex(0), node, &topic_config);
     }
     for action in actions {
         if let Action::Log { level, message } = action {

@@ -83,7 +83,7 @@ impl Node {
             connections: 0,
             deepest: 0,
         };
-        node.event(Event::FreeSpace { bytes: 1 << 40 });
+        node.event(Event::FreeSpace { bytes: 1 << 40, total_bytes: 2 << 40 });
         Ok((node, report))
     }
 

@@ -17,7 +17,7 @@ mod timestamps;
 pub mod write_back;
 
 pub use crate::config::Durability;
-pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget};
+pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget, Volume};
 
 use crate::io::FileRange;
 use alloc::vec::Vec;

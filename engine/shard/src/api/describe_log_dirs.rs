@@ -1,0 +1,69 @@
+//! DescribeLogDirs: the data directory, as the one log directory that there is, and what the partitions in it take.
+//!
+//! What is asked for and is not here is left out, as Kafka does it. A partition takes what its segments take: the bytes of
+//! its batches from the log start's segment on, written back or not. Nothing ever moves between directories, so there are
+//! no future replicas, and the one replica never lags.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use corelog_wire::api::describe_log_dirs::{
+    DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult,
+    DescribeLogDirsTopic, VOLUME_BYTES_UNKNOWN,
+};
+use corelog_wire::error_code::ErrorCode;
+
+use super::{Call, Outcome};
+use crate::front::Context;
+use crate::log::Volume;
+
+/// Answers at once.
+pub(crate) fn handle(cx: &Context<'_>, call: &Call<'_>) -> Outcome {
+    let request = match call.decode::<DescribeLogDirsRequest<'_>>() {
+        Ok(request) => request,
+        Err(reason) => return Outcome::Close(reason),
+    };
+    let named = request.topics.iter().flatten().map(|topic| 1 + topic.partitions.len()).sum();
+    if let Err(reason) = call.check_entries(named) {
+        return Outcome::Close(reason);
+    }
+    let mut wanted: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    for topic in request.topics.into_iter().flatten() {
+        wanted.entry(topic.topic).or_default().extend(topic.partitions);
+    }
+    let is_wanted = |topic: &str, index: i32| {
+        request.topics.is_none() || wanted.get(topic).is_some_and(|indexes| indexes.contains(&index))
+    };
+    let mut found: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
+    for partition in cx.logs.iter().filter(|partition| is_wanted(&partition.topic, partition.index)) {
+        found.entry(&partition.topic).or_default().push(DescribeLogDirsPartition {
+            partition_index: partition.index,
+            partition_size: bytes(partition.size_bytes()),
+            offset_lag: 0,
+            is_future_key: false,
+        });
+    }
+    for partitions in found.values_mut() {
+        partitions.sort_unstable_by_key(|partition| partition.partition_index);
+    }
+    let topics: Vec<_> =
+        found.iter().map(|(name, partitions)| DescribeLogDirsTopic { name, partitions: partitions.into() }).collect();
+    let volume = cx.logs.volume();
+    let results = [DescribeLogDirsResult {
+        error_code: ErrorCode::NONE,
+        log_dir: &cx.config.data_dir,
+        topics: (&topics).into(),
+        total_bytes: volume.map_or(VOLUME_BYTES_UNKNOWN, |Volume { total_bytes, .. }| bytes(total_bytes)),
+        usable_bytes: volume.map_or(VOLUME_BYTES_UNKNOWN, |Volume { free_bytes, .. }| bytes(free_bytes)),
+        is_cordoned: false,
+    }];
+    call.to.answer(&DescribeLogDirsResponse { results: (&results).into(), ..DescribeLogDirsResponse::default() })
+}
+
+/// As the protocol has it; what is larger than it can say is said as the largest, as Kafka does it.
+fn bytes(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
