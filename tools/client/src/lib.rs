@@ -8,6 +8,7 @@
 //! `README.md` beside this crate says how to use it and how to go on with it.
 
 pub mod address;
+pub mod admin;
 pub mod call;
 pub mod client;
 pub mod cluster;
