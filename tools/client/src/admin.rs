@@ -331,6 +331,9 @@ pub struct Resource {
     pub name: String,
 }
 
+/// What was found of a resource or done to it, or why not.
+pub type OfResource<T> = (Resource, Result<T, Refused>);
+
 /// A setting, as it is described.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -395,7 +398,7 @@ pub fn describe_configs(resources: Vec<Resource>, keys: Option<Vec<String>>, doc
 ///
 /// # Errors
 /// It is no such answer.
-pub fn configs_described(answer: &Answer) -> Result<Vec<(Resource, Result<Vec<Setting>, Refused>)>, DecodeError> {
+pub fn configs_described(answer: &Answer) -> Result<Vec<OfResource<Vec<Setting>>>, DecodeError> {
     let response: DescribeConfigsResponse<'_> = answer.decode()?;
     let described = |one: corelog_wire::api::describe_configs::DescribeConfigsResult<'_>| {
         let resource = Resource { kind: one.resource_type, name: one.resource_name.to_owned() };
@@ -451,7 +454,7 @@ pub fn alter_configs(changes: Vec<(Resource, Vec<Change>)>, validate_only: bool)
 ///
 /// # Errors
 /// It is no such answer.
-pub fn configs_altered(answer: &Answer) -> Result<Vec<(Resource, Result<(), Refused>)>, DecodeError> {
+pub fn configs_altered(answer: &Answer) -> Result<Vec<OfResource<()>>, DecodeError> {
     let response: IncrementalAlterConfigsResponse<'_> = answer.decode()?;
     let altered = |one: corelog_wire::api::incremental_alter_configs::AlterConfigsResourceResponse<'_>| {
         let resource = Resource { kind: one.resource_type, name: one.resource_name.to_owned() };

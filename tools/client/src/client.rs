@@ -119,12 +119,14 @@ impl Client {
         self.calls.poll(now, &mut self.cluster);
         self.producer.poll(now, &mut self.cluster);
         self.consumer.poll(now, &mut self.cluster);
+        // They may have found out that what is known is old.
+        self.cluster.refresh(now);
         self.cluster.take_actions(actions);
     }
 
     /// When [`Self::poll`] is to be called though nothing happened.
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
-        let producer = self.producer.deadline();
+        let producer = self.producer.deadline(now);
         let consumer = self.consumer.deadline(now);
         [self.cluster.deadline(now), producer, consumer, self.calls.deadline()].into_iter().flatten().min()
     }

@@ -235,6 +235,11 @@ impl Cluster {
         for (id, error) in late {
             self.close(now, id, error);
         }
+        self.refresh(now);
+    }
+
+    /// Asks for metadata, if it is time.
+    pub(crate) fn refresh(&mut self, now: Duration) {
         if self.metadata.due_at().is_some_and(|at| at <= now) {
             self.ask_metadata(now);
         }
@@ -252,10 +257,12 @@ impl Cluster {
             ..Default::default()
         };
         let sent = self.any(now).map(|connection| connection.send(&request, i16::MAX, Some(deadline), Tag::Metadata));
-        match sent {
-            Some(Ok(_)) => self.metadata.asked(now),
-            // A broker without Metadata is none that could be talked to.
-            Some(Err(_)) | None => {}
+        if let Some(sent) = sent {
+            self.metadata.asked(now);
+            if sent.is_err() {
+                // A broker that has no Metadata; another may.
+                self.metadata.failed();
+            }
         }
     }
 

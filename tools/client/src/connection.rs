@@ -118,7 +118,6 @@ struct InFlight<T> {
 }
 
 /// The protocol of one connection. `T` tells requests apart for whoever sends them.
-#[derive(Debug)]
 pub struct Connection<T> {
     client_id: String,
     next_id: i32,
@@ -129,6 +128,14 @@ pub struct Connection<T> {
     /// How much of `input` was read; the rest is room.
     filled: usize,
     output: Vec<Bytes>,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Connection<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_ready = self.versions.is_some();
+        let mut shown = f.debug_struct("Connection");
+        shown.field("is_ready", &is_ready).field("in_flight", &self.in_flight).finish_non_exhaustive()
+    }
 }
 
 impl<T> Connection<T> {

@@ -488,7 +488,7 @@ impl Producer {
     }
 
     /// When [`Self::poll`] has something to do.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
+    pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
         if self.buffered_bytes == 0 {
             return None;
         }
@@ -498,7 +498,8 @@ impl Producer {
             Identity::Missing { not_before } if self.requests.is_empty() => Some(not_before),
             _ => None,
         };
-        let identity = identity.filter(|at| *at > Duration::ZERO);
+        // If it is due, a connection is what lacks, and that is an event.
+        let identity = identity.filter(|at| *at > now);
         [lingering, backing_off, identity, Some(self.next_expiry)].into_iter().flatten().min()
     }
 }

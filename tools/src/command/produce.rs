@@ -101,6 +101,9 @@ fn compression(text: &str) -> Result<Compression, String> {
     Compression::from_name(text).ok_or_else(|| "codecs are none, gzip, snappy, lz4 and zstd".to_owned())
 }
 
+/// What a line is split into.
+type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// What the reading thread sends.
 enum Input {
     /// Whole lines; only the last line of all may lack its end.
@@ -284,7 +287,7 @@ impl Produce {
     }
 
     /// Key and value of a line.
-    fn split<'a>(&self, line: &'a [u8], number: u64) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>), String> {
+    fn split<'a>(&self, line: &'a [u8], number: u64) -> Result<KeyAndValue<'a>, String> {
         let (key, value) = match &self.key_separator {
             None => (None, line),
             Some(Separator(separator)) => {
