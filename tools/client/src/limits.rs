@@ -18,6 +18,9 @@ pub const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait between attempts to connect to one address; the first is [`RETRY_BACKOFF`], then it doubles.
 pub const RECONNECT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// Batches that were too large for a topic make the next ones smaller, but not below this: Kafka's own `batch.size`.
+pub const SPLIT_BATCH_BYTES_MIN: usize = 16 << 10;
+
 /// How long a connection may take to open.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 

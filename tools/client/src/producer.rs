@@ -4,6 +4,7 @@
 //! - Every record that was accepted is reported once, with the offset it got or with why it has none, in a [`Delivery`].
 //! - The batches of a partition get their sequence numbers in the order in which they are first sent, and keep them when
 //!   they are sent again. While one of them is to be sent again, nothing behind it is sent before it is through.
+//! - A batch that is too large for its topic is sent again in two, which keep its numbers.
 //! - When a batch of an idempotent producer is given up, the numbers behind it would leave a gap. Everything under way is
 //!   waited for, then a new producer id begins at 0; what was sent under the old one without an answer is given up, too.
 //! - Record bytes are copied once into their batch, and once more by the frame that carries it.

@@ -66,6 +66,42 @@ impl Batch {
         }
     }
 
+    /// The records in two batches, numbered as they were; none if it has one record alone, or was not sent yet.
+    pub(super) fn halves(&self, config: &ProducerConfig) -> Option<(Self, Self)> {
+        let Content::Built(bytes) = &self.content else { return None };
+        let first_count = self.tokens.len() / 2;
+        if first_count == 0 {
+            return None;
+        }
+        let (batch, _) = RecordBatch::split_from(bytes).expect("a batch that was built is one");
+        let payload = batch.decompressed_payload(usize::MAX).expect("what was compressed can be decompressed");
+        let empty = |number, tokens: &[u64]| Self {
+            record_bytes: 0,
+            tokens: tokens.to_vec(),
+            last_failure: None,
+            number,
+            content: Content::Open(Box::new(
+                BatchBuilder::new().compression(config.compression, config.compression_level),
+            )),
+            ..*self
+        };
+        let (first_tokens, second_tokens) = self.tokens.split_at(first_count);
+        let advanced = |(id, sequence)| (id, advance_sequence(sequence, first_count as i32));
+        let mut halves = [empty(self.number, first_tokens), empty(self.number.map(advanced), second_tokens)];
+        for (index, record) in batch.records(&payload).enumerate() {
+            let record = record.expect("what was written can be read");
+            let headers: Vec<_> = record.headers.collect();
+            let record =
+                NewRecord { timestamp: record.timestamp, key: record.key, value: record.value, headers: &headers };
+            let half = &mut halves[usize::from(index >= first_count)];
+            half.record_bytes += record_size(&record);
+            if let Content::Open(builder) = &mut half.content {
+                builder.append(&record);
+            }
+        }
+        Some(halves.into())
+    }
+
     fn record_count(&self) -> i32 {
         i32::try_from(self.tokens.len()).expect("a batch is below 2 GiB")
     }

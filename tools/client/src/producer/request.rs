@@ -12,7 +12,7 @@ use super::lane::Batch;
 use super::{Acks, DeliveryError, Identity, Producer, Request};
 use crate::cluster::{Cluster, Tag};
 use crate::connection::{Answer, ConnectionError};
-use crate::limits::RETRY_BACKOFF;
+use crate::limits::{RETRY_BACKOFF, SPLIT_BATCH_BYTES_MIN};
 
 /// The first version that names topics by id alone.
 const BY_ID: i16 = 13;
@@ -173,6 +173,10 @@ impl Producer {
             {
                 self.retry(now, index, batch, error.to_string());
             }
+            // What the topic takes is less than what a batch may have here.
+            ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE if batch.tokens.len() > 1 => {
+                self.split(now, index, &batch);
+            }
             // The broker has forgotten the producer. Under a new id the records count as new: safe only where none of them
             // can have been written, which is so if this was the first try.
             ErrorCode::UNKNOWN_PRODUCER_ID | ErrorCode::INVALID_PRODUCER_EPOCH if batch.tries == 1 => {
@@ -191,6 +195,15 @@ impl Producer {
                 self.give_up(now, index, batch, DeliveryError::Refused(error, words));
             }
         }
+    }
+
+    /// Sends a batch again in two.
+    fn split(&mut self, now: Duration, index: usize, batch: &Batch) {
+        let (first, second) = batch.halves(&self.config).expect("a batch that was sent and has two records has halves");
+        self.config.batch_bytes = (self.config.batch_bytes / 2).max(SPLIT_BATCH_BYTES_MIN);
+        // Of two with the same serial, the last to be put back stands in front.
+        self.lanes[index].put_back(second);
+        self.retry(now, index, first, ErrorCode::MESSAGE_TOO_LARGE.to_string());
     }
 
     fn retry(&mut self, now: Duration, index: usize, mut batch: Batch, reason: String) {

@@ -372,6 +372,36 @@ fn a_batch_that_is_given_up_leaves_no_gap() {
 }
 
 #[test]
+fn a_batch_that_is_too_large_is_sent_in_parts_under_its_numbers() {
+    for compression in [Compression::None, Compression::Lz4] {
+        let mut world = World::ready(&[1], |config| config.producer.compression = compression);
+        for value in ["1", "2", "3"] {
+            world.give(0, value);
+        }
+        world.run();
+        world.identify(77);
+        world.give(0, "4");
+        world.run();
+        let (first, second) = (world.produced(), world.produced());
+        assert_eq!(seen(&first)[0].values, ["1", "2", "3"]);
+        let before = world.client.buffered_bytes();
+        world.settle_produce(&first, ErrorCode::MESSAGE_TOO_LARGE, -1);
+        assert_eq!(world.client.buffered_bytes(), before);
+        world.settle_produce(&second, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, -1);
+        world.pass(Duration::from_millis(300));
+        for (sequence, values) in [(0, &["1"][..]), (1, &["2", "3"]), (3, &["4"])] {
+            let sent = world.produced();
+            assert!(world.sent.is_empty());
+            let values = values.iter().map(|value| (*value).to_owned()).collect();
+            assert_eq!(seen(&sent), [Seen { partition: 0, producer_id: 77, sequence, values }]);
+            world.settle_produce(&sent, ErrorCode::NONE, i64::from(sequence));
+        }
+        assert_eq!(world.deliveries(), [(vec![1], Ok(0)), (vec![2, 3], Ok(1)), (vec![4], Ok(3))]);
+        assert!(world.client.is_drained());
+    }
+}
+
+#[test]
 fn under_a_new_id_nothing_is_sent_that_may_be_written_already() {
     let mut world = World::ready(&[1, 2], |_| {});
     world.give(0, "1");
