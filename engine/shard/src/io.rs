@@ -61,7 +61,7 @@ impl ConnectionId {
 
 /// What happened.
 #[derive(Debug)]
-pub enum Event {
+pub enum Event<M = Message> {
     /// A client connected.
     ConnectionOpened {
         /// The new connection.
@@ -99,7 +99,7 @@ pub enum Event {
         /// Which one.
         from: ShardIndex,
         /// What.
-        message: Message,
+        message: M,
     },
     /// An [`Action::Io`] ended.
     Completed {
@@ -112,6 +112,8 @@ pub enum Event {
     FreeSpace {
         /// Free bytes.
         bytes: u64,
+        /// Bytes of the whole file system.
+        total_bytes: u64,
     },
     /// The deadline that [`crate::shard::Shard::next_deadline_us`] named has passed, or some time has.
     Tick,
@@ -121,7 +123,7 @@ pub enum Event {
 
 /// What the host has to do.
 #[derive(Debug)]
-pub enum Action {
+pub enum Action<M = Message> {
     /// Run the steps one after the other, stop at the first error, then report [`Event::Completed`]. Different chains
     /// run concurrently and complete in any order.
     Io {
@@ -143,7 +145,7 @@ pub enum Action {
         /// To whom.
         to: ShardIndex,
         /// What.
-        message: Message,
+        message: M,
     },
     /// Read no more from this connection until told otherwise.
     PauseInput(ConnectionId),

@@ -19,7 +19,7 @@ pub mod write_back;
 mod write_back_steps;
 
 pub use crate::config::Durability;
-pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget};
+pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget, Volume};
 
 use crate::io::FileRange;
 use alloc::vec::Vec;

@@ -396,6 +396,11 @@ impl Partition {
         self.flushed = after;
     }
 
+    /// What its segments take, written back or not, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
     /// Where retention wants the log to begin, if that is further on (Kafka's `deleteOldSegments`): `retention.bytes`,
     /// `retention.ms`. Only what consumers could see is deleted. May say the log end, which empties the partition.
     pub fn retention_target(&self, now_ms: i64) -> Option<i64> {
@@ -403,7 +408,7 @@ impl Partition {
             return None;
         }
         let mut target = self.log_start;
-        let mut size: u64 = self.segments.iter().map(|s| s.len).sum();
+        let mut size = self.size_bytes();
         for segment in self.segments.iter().filter(|s| s.len > 0) {
             let over_size = u64::try_from(self.config.retention_bytes).is_ok_and(|most| size - segment.len >= most);
             let newest_ms = if segment.max_timestamp_ms >= 0 { segment.max_timestamp_ms } else { segment.created_ms };
