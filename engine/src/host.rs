@@ -248,7 +248,6 @@ struct Host<D: Decide> {
     ring: Ring,
     /// How it sleeps where others share the executor.
     doorbell: Option<Doorbell>,
-    seat: Seat,
     actions: Vec<Action<D::Message>>,
     completions: Vec<Completion>,
     now: Now,
@@ -284,7 +283,6 @@ impl<D: Decide> Host<D> {
             company,
             ring,
             doorbell,
-            seat,
             actions: Vec::new(),
             completions: Vec::new(),
             now: clock::now(),
@@ -490,8 +488,7 @@ impl<D: Decide> Host<D> {
     fn tell_free_space(&mut self) {
         self.free_space_at_us = self.now.monotonic_us + FREE_SPACE_US;
         match self.files.free_bytes() {
-            // Shards that share the space may all fill it at once.
-            Ok(bytes) => self.tell(Event::FreeSpace { bytes: bytes / u64::from(self.seat.shards) }),
+            Ok((bytes, total_bytes)) => self.tell(Event::FreeSpace { bytes, total_bytes }),
             Err(errno) => tracing::warn!("cannot ask for the free space of the data directory: {}", errno.desc()),
         }
     }
