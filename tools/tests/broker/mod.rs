@@ -29,7 +29,7 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// A broker that runs until the value goes.
 pub struct Broker {
-    child: Child,
+    pub child: Child,
     stdout: Option<BufReader<ChildStdout>>,
     /// The line that it said first.
     pub ready: String,
