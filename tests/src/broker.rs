@@ -39,6 +39,9 @@ pub struct Broker {
     process: Option<Process>,
 }
 
+/// How [`Broker::set_cores`] names them.
+const CORES: &str = "--cores=";
+
 struct Process {
     child: Child,
     options: Options,
@@ -280,6 +283,16 @@ impl Broker {
             .unwrap_or_else(|refusal| panic!("the broker is not ready again: {refusal:?}"));
         process.child = child;
         self.address = address;
+    }
+
+    /// How many cores later starts use.
+    ///
+    /// # Panics
+    /// If the broker is not ours.
+    pub fn set_cores(&mut self, cores: u32) {
+        let arguments = &mut self.ours_mut().options.arguments;
+        arguments.retain(|argument| !argument.starts_with(CORES));
+        arguments.push(format!("{CORES}{cores}"));
     }
 
     fn ours(&self) -> &Process {

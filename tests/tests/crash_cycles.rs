@@ -229,19 +229,22 @@ fn read_batch(batch: &RecordBatch<'_>, partition: usize, mut next: i64, tags: &m
 
 struct Run {
     broker: Broker,
+    /// Each start uses so many cores at most.
+    cores_max: usize,
     random: Random,
     logs: Vec<Log>,
     producers: [Producer; 2],
 }
 
 impl Run {
-    fn new(options: Options, seed: u64) -> Self {
-        let broker = options.start();
+    fn new(options: Options, cores_max: usize, seed: u64) -> Self {
+        let broker = options.argument("--cores=1").start();
         let mut client = Client::connect(broker.address()).expect("a connection");
         assert!(client.create_topic(TOPIC, index(PARTITIONS)).expect("an answer").is_none());
         let id = client.producer_id().expect("a producer id");
         Self {
             broker,
+            cores_max,
             random: Random::new(seed),
             logs: (0..PARTITIONS).map(|_| Log::default()).collect(),
             producers: [Producer::new(PLAIN, None), Producer::new(IDEMPOTENT, Some(id))],
@@ -311,6 +314,9 @@ impl Run {
         let mut clients = [self.connect(), self.connect()];
         self.load(&mut clients, acks);
         self.kill(&mut clients);
+        if self.cores_max > 1 {
+            self.broker.set_cores(1 + self.random.below(self.cores_max) as u32);
+        }
         self.broker.start_again();
         let mut client = self.connect();
         self.check_tail(&mut client);
@@ -329,10 +335,10 @@ fn environment(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-fn options(journal_bytes: u32, files: u32, message_bytes: u32, segment_bytes: u32) -> Options {
+fn options(memory: &str, journal_bytes: u32, files: u32, message_bytes: u32, segment_bytes: u32) -> Options {
     Options::new()
         .argument("--memory")
-        .argument("64M")
+        .argument(memory)
         .set("corelog.journal.file.bytes", &journal_bytes.to_string())
         .set("corelog.journal.files.max", &files.to_string())
         .set("corelog.metadata.journal.file.bytes", "65536")
@@ -343,11 +349,16 @@ fn options(journal_bytes: u32, files: u32, message_bytes: u32, segment_bytes: u3
 }
 
 fn run(options: Options, seed: usize) {
+    run_on(1, options, seed);
+}
+
+/// A run in which each start uses another number of cores, if more than one are allowed.
+fn run_on(cores_max: usize, options: Options, seed: usize) {
     let seed = environment("CORELOG_CRASH_SEED", seed);
     let cycles = environment("CORELOG_CRASH_CYCLES", 100);
     println!("seed {seed}");
     let start = Instant::now();
-    let mut run = Run::new(options, seed as u64);
+    let mut run = Run::new(options, cores_max, seed as u64);
     if !run.broker.is_ours() {
         return;
     }
@@ -368,10 +379,16 @@ fn run(options: Options, seed: usize) {
 
 #[test]
 fn kills_with_a_tiny_journal() {
-    run(options(65_536, 4, 16_384, 16_384), 1);
+    run(options("64M", 65_536, 4, 16_384, 16_384), 1);
 }
 
 #[test]
 fn kills_with_a_small_journal() {
-    run(options(1 << 20, 3, 65_536, 65_536), 2);
+    run(options("64M", 1 << 20, 3, 65_536, 65_536), 2);
+}
+
+#[test]
+fn kills_with_another_number_of_cores_each_time() {
+    let options = options("192M", 65_536, 4, 16_384, 16_384);
+    run_on(3, options, 3);
 }
