@@ -188,7 +188,7 @@ fn a_loss_is_accepted_for_good_with_a_change_of_the_number_of_shards() {
     let (disk, ledger) = quiet(3, (2, 1));
     let refusal = |disk: &FaultDisk, shards| {
         let started = Node::start_with(disk.clone(), &ledger.config, ledger.now, false, shards);
-        started.err().map(|(disk, error)| (disk, error))
+        started.err()
     };
     let journals = disk.paths().into_iter().filter(|path| path.starts_with("shard-1/journal-"));
     let mut damaged = None;
