@@ -30,8 +30,8 @@ offsets() { tool org.apache.kafka.tools.GetOffsetShell --bootstrap-server "$brok
 
 # printed WHAT EXPECTED: the tool has ended well and printed this, the run taken out of the names.
 printed() { equal "$1" "0 $2" "$status $(sed "s/-$run//g" "$scratch/out")"; }
-# says WHAT PATTERN: the tool has failed, and has said so.
-fails() { equal "$1" "failed yes" "$([ "$status" -ne 0 ] && echo failed) $(cat "$scratch/out" "$scratch/stderr" | grep -Eq "$2" && echo yes)"; }
+# fails WHAT PATTERN: the tool has failed, and has said so.
+fails() { equal "$1" "failed yes" "$([ "$status" -ne 0 ] && echo failed) $(grep -Eq "$2" "$scratch/out" "$scratch/stderr" && echo yes)"; }
 # described: the partitions of a topic as kafka-topics prints them, one `partition leader replicas isr` per line.
 described() { sed -n 's/.*Partition: \([0-9]*\)\tLeader: \([0-9]*\)\tReplicas: \([0-9,]*\)\tIsr: \([0-9,]*\).*/\1 \2 \3 \4/p' "$scratch/out"; }
 partitions() { for partition in $(seq 0 $(($1 - 1))); do echo "$partition 1 1 1"; done; }
@@ -90,7 +90,7 @@ equal "delete-records" "0 records-0 7" \
     "$status $(sed -n "s/^partition: \(.*\)-$run-0\tlow_watermark: \([0-9]*\)$/\1-0 \2/p" <(echo "$(cat "$scratch/out")"))"
 deletion 21
 tool org.apache.kafka.tools.DeleteRecordsCommand --bootstrap-server "$broker" --offset-json-file "$scratch/json"
-equal "delete-records beyond the end" yes "$(cat "$scratch/out" "$scratch/stderr" | grep -q OffsetOutOfRange && echo yes)"
+equal "delete-records beyond the end" yes "$(grep -q OffsetOutOfRange "$scratch/out" "$scratch/stderr" && echo yes)"
 offsets --topic "$records" --time -2
 printed "get-offsets behind the deletion" "records:0:7"
 
