@@ -43,7 +43,7 @@ fn help_shows_examples_and_exit_statuses() {
 fn a_command_line_that_makes_no_sense_ends_with_2() {
     refused(&["start", "--listen", "nowhere"], 2, "\"nowhere\" is not HOST:PORT, such as 127.0.0.1:9092");
     refused(&["start", "--memory", "lots"], 2, "\"lots\" is not a size, such as 512MiB");
-    refused(&["start", "--cores", "4"], 2, "several cores are not built yet");
+    refused(&["start", "--cores", "0"], 2, "a broker needs a core");
     refused(&["start", "--set", "num.partitions"], 2, "not KEY=VALUE");
     refused(&["begin"], 2, "unrecognized subcommand");
     refused(&["dump"], 2, "<FILE>");
@@ -122,7 +122,11 @@ fn a_broker_says_when_it_is_ready_and_stops_when_it_is_asked() {
     let data_dir = folder.path().join("data");
     let broker = Broker::start(&data_dir, &["--set", "num.io.threads=3"]);
     assert!(broker.ready.starts_with("ready 127.0.0.1:"), "{}", broker.ready);
-    assert!(broker.ready.contains("node 1, ") && broker.ready.contains("64 MiB of memory; new"), "{}", broker.ready);
+    assert!(
+        broker.ready.contains("node 1, ") && broker.ready.contains("64 MiB of memory on 1 core; new"),
+        "{}",
+        broker.ready
+    );
     std::net::TcpStream::connect(broker.address()).unwrap();
     let (status, out, err) = broker.stop(Signal::SIGTERM);
     assert_eq!((status, out.as_str()), (Some(0), ""), "{err}");

@@ -7,6 +7,7 @@
 //! Invariants: an [`OpId`] and a [`FileId`] are never used twice in the life of a shard, so that a late completion is
 //! recognised; completions arrive in any order; what depends on order is sequenced by the shard.
 
+use crate::mesh::{Message, ShardIndex};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -28,17 +29,39 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
 
+impl OpId {
+    /// The shard that asked for it.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
+
 /// A file that the shard has asked the host to open. Chosen by the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u64);
 
-/// A client connection. Chosen by the host, never used twice while a shard lives.
+impl FileId {
+    /// The shard that opened it, or for which it was opened.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
+
+/// A client connection. Chosen by the host, never used twice while a shard lives; the upper 16 bits are the shard that it
+/// belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
+impl ConnectionId {
+    /// The shard whose connection it is.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
+
 /// What happened.
 #[derive(Debug)]
-pub enum Event {
+pub enum Event<M = Message> {
     /// A client connected.
     ConnectionOpened {
         /// The new connection.
@@ -71,6 +94,13 @@ pub enum Event {
         /// The request header and body.
         frame: Bytes,
     },
+    /// Another shard of this node has sent something with [`Action::Send`].
+    Message {
+        /// Which one.
+        from: ShardIndex,
+        /// What.
+        message: M,
+    },
     /// An [`Action::Io`] ended.
     Completed {
         /// Which one.
@@ -93,7 +123,7 @@ pub enum Event {
 
 /// What the host has to do.
 #[derive(Debug)]
-pub enum Action {
+pub enum Action<M = Message> {
     /// Run the steps one after the other, stop at the first error, then report [`Event::Completed`]. Different chains
     /// run concurrently and complete in any order.
     Io {
@@ -109,6 +139,13 @@ pub enum Action {
         connection: ConnectionId,
         /// The frame in pieces.
         pieces: Vec<Piece>,
+    },
+    /// Hand this to another shard of the node. What one shard sends to another arrives, once and in order.
+    Send {
+        /// To whom.
+        to: ShardIndex,
+        /// What.
+        message: M,
     },
     /// Read no more from this connection until told otherwise.
     PauseInput(ConnectionId),

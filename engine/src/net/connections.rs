@@ -1,14 +1,16 @@
 //! All connections of a host: who they are, what happened on them, and who is too slow.
 //!
 //! What happened is collected as [`Happened`] in order, and the host tells the shard one thing at a time, because each
-//! answer may pause, resume or close any connection. Invariant: a [`ConnectionId`] is never used twice; a late action
-//! for one that is gone does nothing.
+//! answer may pause, resume or close any connection. Invariant: a [`ConnectionId`] names its shard, and comes again only
+//! after 2^28 later connections, when nobody speaks of the first any more; a late action for one that is gone does
+//! nothing.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 
 use bytes::Bytes;
 use corelog_shard::io::{ConnectionId, FileId};
+use corelog_shard::mesh::ShardIndex;
 
 use super::admission::Admission;
 use super::connection::{Connection, End, Io};
@@ -18,8 +20,10 @@ use crate::runtime::slab::Slab;
 use crate::runtime::socket::{Outgoing, SendBatches};
 use crate::runtime::splice::Pipes;
 
-/// Low bits of a [`ConnectionId`]: the place. The rest counts.
-const PLACE_BITS: u32 = 24;
+/// Low bits of a [`ConnectionId`]: the place.
+const PLACE_BITS: u32 = 20;
+/// The bits above: which of those that had the place, modulo.
+const SERIAL_BITS: u32 = 28;
 /// How often slow connections are looked for, while there are any that could be.
 const SWEEP_US: u64 = 500_000;
 /// How many ends are logged within a second; the others are counted.
@@ -86,6 +90,16 @@ pub struct ConnectionCounts {
     pub frames: u64,
 }
 
+impl ConnectionCounts {
+    /// Adds what another host counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.faulty += other.faulty;
+        self.frames += other.frames;
+    }
+}
+
 pub(crate) struct Connections {
     limits: ConnectionLimits,
     slab: Slab<Box<Connection>>,
@@ -99,6 +113,7 @@ pub(crate) struct Connections {
     starved: Vec<u32>,
     /// Bytes of unfinished small frames.
     kept: usize,
+    shard: ShardIndex,
     serial: u64,
     sweep_at_us: Option<u64>,
     counts: ConnectionCounts,
@@ -106,7 +121,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(limits: ConnectionLimits, memory: FrameMemory) -> Self {
+    pub(crate) fn new(limits: ConnectionLimits, memory: FrameMemory, shard: ShardIndex) -> Self {
         Self {
             limits,
             slab: Slab::new(),
@@ -117,6 +132,7 @@ impl Connections {
             to_send: Vec::new(),
             starved: Vec::new(),
             kept: 0,
+            shard,
             serial: 0,
             sweep_at_us: None,
             counts: ConnectionCounts::default(),
@@ -141,9 +157,11 @@ impl Connections {
             return;
         }
         self.counts.accepted += 1;
-        self.serial += 1;
+        self.serial = (self.serial + 1) % (1 << SERIAL_BITS);
         let place = self.slab.next_key();
-        let id = ConnectionId(self.serial << PLACE_BITS | u64::from(place));
+        let shard = u64::from(self.shard.0) << (PLACE_BITS + SERIAL_BITS);
+        let id = ConnectionId(shard | self.serial << PLACE_BITS | u64::from(place));
+        assert_eq!(id.shard(), self.shard);
         let connection = self.slab.insert(Box::new(Connection::new(id, peer, stream, place)));
         assert_eq!(connection, place);
         self.happened.push_back(Happened::Opened(id, peer));
@@ -424,14 +442,14 @@ fn place_of(id: ConnectionId) -> u32 {
 
 /// Keeps a flood of faulty clients from becoming a flood of lines.
 #[derive(Default)]
-struct LogLimit {
+pub(crate) struct LogLimit {
     second: u64,
     logged: u32,
     silent: u64,
 }
 
 impl LogLimit {
-    fn warn(&mut self, now_us: u64, line: impl FnOnce() -> String) {
+    pub(crate) fn warn(&mut self, now_us: u64, line: impl FnOnce() -> String) {
         if now_us / 1_000_000 != self.second {
             if self.silent > 0 {
                 tracing::warn!("{} more connections closed or refused within a second", self.silent);

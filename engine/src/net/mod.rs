@@ -5,5 +5,6 @@
 pub(crate) mod admission;
 pub(crate) mod connection;
 pub(crate) mod connections;
+pub(crate) mod door;
 pub(crate) mod intake;
 pub mod listener;

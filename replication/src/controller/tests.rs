@@ -142,14 +142,15 @@ fn every_topic_of_a_request_fails_or_succeeds_alone() {
             ("no-config", ErrorCode::INVALID_CONFIG),
             ("no-number", ErrorCode::INVALID_CONFIG),
             ("no-value", ErrorCode::INVALID_CONFIG),
-            ("two-values", ErrorCode::INVALID_CONFIG),
+            ("two-values", ErrorCode::NONE),
             ("fine", ErrorCode::NONE),
         ]
     );
     for created in results.iter().filter_map(|result| result.outcome.as_ref().ok()) {
         apply(&mut image, &created.records);
     }
-    assert_eq!(image.topics().map(|topic| topic.name()).collect::<Vec<_>>(), ["fine", "good", "there"]);
+    assert_eq!(image.topics().map(|topic| topic.name()).collect::<Vec<_>>(), ["fine", "good", "there", "two-values"]);
+    assert_eq!(topic(&image, "two-values").configs()["retention.ms"], "2", "the later value is meant");
 }
 
 #[test]

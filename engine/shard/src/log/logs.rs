@@ -248,10 +248,11 @@ impl Logs {
         self.metadata_offset = offset;
     }
 
-    /// The file system has this many bytes left, of so many, as the host measured. What is dirty has no place in it yet. The journal
-    /// grows only where as much again as it may take is left to producers.
-    pub fn set_free_bytes(&mut self, bytes: u64, total_bytes: u64, actions: &mut Vec<Action>) {
-        self.volume = Some(Volume { total_bytes, free_bytes: bytes });
+    /// What the host measured of the file system, of which these logs may take `bytes`: those of other shards lie on it
+    /// too. What is dirty has no place in it yet. The journal grows only where as much again as it may take is left to
+    /// producers.
+    pub fn set_free_bytes(&mut self, volume: Volume, bytes: u64, actions: &mut Vec<Action>) {
+        self.volume = Some(volume);
         // Whatever the file system says of itself: there may be a quota.
         let bytes = if self.write_back.is_out_of_space() || self.journal.is_stuck() { 0 } else { bytes };
         let room = bytes.saturating_sub(self.dirty_bytes).saturating_sub(self.limits.reserve_bytes);
@@ -274,6 +275,11 @@ impl Logs {
     #[cfg(test)]
     pub(crate) fn set_room(&mut self, bytes: usize) {
         self.limits.tail_bytes = (self.dirty_bytes as usize).saturating_add(bytes).saturating_mul(4).div_ceil(3);
+    }
+
+    /// How many files the journal has at least.
+    pub fn journal_files(&self) -> u32 {
+        self.journal.files()
     }
 
     /// Memory of the tail cache, clean and dirty, in bytes.
@@ -727,6 +733,10 @@ impl Logs {
         self.dirty_bytes += partition.dirty_bytes();
         let mut ordinals: Vec<u64> = partition.unflushed().map(|b| b.ordinal).collect();
         ordinals.dedup();
+        if ordinals.is_empty() && partition.flushed.segment != partition.active().base_offset {
+            // After a loss there may be a segment to be sealed without a batch that would bring it into a pass.
+            ordinals.push(self.journal.oldest_ordinal().unwrap_or(0));
+        }
         let chunks = partition.tail.chunk_count();
         for ordinal in ordinals {
             list_user(&mut self.users, ordinal, id);

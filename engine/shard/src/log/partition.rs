@@ -185,6 +185,19 @@ impl Partition {
         self.segments.push_back(Segment::new(offset, now_ms));
     }
 
+    /// After a loss to which the operator agreed, what is below the flushed position may be of a batch that is gone: the
+    /// segment ends before it, or begins anew.
+    pub fn cut_lost(&mut self) {
+        let active = self.active();
+        if active.base_offset != self.flushed.segment || active.len >= self.flushed.position {
+            return;
+        }
+        match active.len {
+            0 => self.flushed = Flushed::begin(self.flushed.segment),
+            _ => self.roll(0),
+        }
+    }
+
     /// Appends a batch at the log end. `place` says where in the journal it went. Returns how many chunks became full.
     pub fn append(
         &mut self,
@@ -353,7 +366,7 @@ impl Partition {
             let len = self.segments[self.segment_of(segment)].len;
             // A segment whose last batch was lost, to which the operator agreed, is cut before what is written of it.
             assert!(data_end == len || len < from, "a sealed segment is written to its end");
-            let (data_end, to) = (len, data_end.next_multiple_of(block));
+            let (data_end, to) = (len, data_end.next_multiple_of(block).max(from));
             return Some(WriteBackPlan { segment, from, to, seal: Some(data_end), after: Flushed::begin(next) });
         }
         let to = data_end - data_end % block;
