@@ -16,7 +16,10 @@ use alloc::vec::Vec;
 
 use corelog_wire::error_code::ErrorCode;
 
-pub use self::alter_configs::{AlteredConfigs, ConfigChange, ConfigOperation, TopicConfigRules, alter_topic_configs};
+pub use self::alter_configs::{
+    AlteredBrokerConfigs, AlteredConfigs, ConfigChange, ConfigOperation, ConfigRules, alter_broker_configs,
+    alter_topic_configs,
+};
 pub use self::create_topics::{CreatedTopic, NewAssignment, NewTopic, TopicDefaults, TopicResult, create_topics};
 use crate::ids::{BrokerId, ProducerId, TopicId};
 use crate::metadata::encoding::EncodeError;
