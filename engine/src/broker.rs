@@ -167,7 +167,7 @@ fn host_config(options: &BrokerOptions) -> HostConfig {
         request_bytes_max: config.request_bytes_max,
         frame_memory_bytes: config.memory.frames as usize,
         connections: ConnectionLimits {
-            connections_max: config.connections_max,
+            connections_max: config.connections.total_max,
             unsent_pressed_bytes: (config.memory.reads / 2) as usize,
             unfinished_bytes_max: (config.memory.frames / 4) as usize,
             ..ConnectionLimits::default()

@@ -6,7 +6,7 @@
 //! turn, after everything that the turn brought was appended; a stop answers clients first, then writes back, then
 //! closes the journals, and only then says so in the superblock.
 
-use crate::config::{BrokerConfig, TopicConfig};
+use crate::config::{BrokerConfig, TopicConfig, is_inert};
 use crate::front::{Context, Front};
 use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
 use crate::log::Logs;
@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
 use corelog_replication::ids::BrokerId;
-use corelog_replication::metadata::{MetadataChange, MetadataDelta, MetadataRecord, TopicImage};
+use corelog_replication::metadata::{MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, TopicImage};
 use corelog_replication::quorum::{ProposalId, ProposeError};
 
 /// How often one turn goes round while its parts give each other work. What is left then comes in the next turn.
@@ -195,6 +195,7 @@ impl Shard {
     }
 
     fn apply_delta(&mut self, delta: &MetadataDelta, actions: &mut Vec<Action>) {
+        let mut broker_changed = false;
         for change in &delta.changes {
             match change {
                 MetadataChange::TopicDeleted(topic) => {
@@ -223,11 +224,37 @@ impl Shard {
                         }
                     }
                 }
+                MetadataChange::BrokerConfigChanged { key, value } => {
+                    broker_changed = true;
+                    warn_of_inert(key, value.is_some(), actions);
+                }
+                MetadataChange::OwnBrokerConfigChanged { broker_id, key, value } => {
+                    broker_changed |= *broker_id == self.node;
+                    warn_of_inert(key, value.is_some() && *broker_id == self.node, actions);
+                }
                 // Nothing in a shard depends on these.
-                MetadataChange::BrokerConfigChanged { .. }
-                | MetadataChange::BrokerRegistered(_)
+                MetadataChange::BrokerRegistered(_)
                 | MetadataChange::NextProducerIdRaised(_)
                 | MetadataChange::FeatureLevelChanged { .. } => {}
+            }
+        }
+        if broker_changed {
+            self.reconfigure(actions);
+        }
+    }
+
+    /// Acts on the settings of this broker as the metadata has them now.
+    fn reconfigure(&mut self, actions: &mut Vec<Action>) {
+        for message in set_dynamic(&mut self.config, self.metadata.image(), self.node) {
+            actions.push(Action::Log { level: LogLevel::Warn, message });
+        }
+        self.logs.set_producer_expiration(self.config.producer_id_expiration_ms);
+        for topic in self.metadata.image().topics() {
+            let config = topic_config(&self.config, topic, actions);
+            for partition in topic.partitions() {
+                if let Some(id) = self.logs.find(topic.id(), partition.index.0) {
+                    self.logs.reconfigure(id, config.clone());
+                }
             }
         }
     }
@@ -259,6 +286,20 @@ impl Shard {
             actions.push(Action::Io { op, steps });
             self.stop = Stop::MarkingClean { op };
         }
+    }
+}
+
+/// Puts in force what was set for brokers while they ran. Says what of it cannot be.
+pub(crate) fn set_dynamic(config: &mut BrokerConfig, image: &MetadataImage, node: BrokerId) -> Vec<String> {
+    let refused = config.set_dynamic(image.broker_configs(), &image.configs_of_broker(node));
+    refused.iter().map(|error| format!("a setting of this broker is left out: {error}")).collect()
+}
+
+/// Says so when a setting was given to a running broker that nothing here acts on.
+fn warn_of_inert(key: &str, is_set: bool, actions: &mut Vec<Action>) {
+    if is_set && is_inert(key) {
+        let message = format!("{key} was set for this broker, and has no effect in this version of Corelog");
+        actions.push(Action::Log { level: LogLevel::Warn, message });
     }
 }
 

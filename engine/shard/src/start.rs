@@ -22,7 +22,7 @@ use crate::log::tail::ChunkPool;
 use crate::log::write_back::{TOPICS, WriteBack, doomed_folder};
 use crate::log::{AckPoint, LogLimits, Logs, segment};
 use crate::metadata::{self, Metadata, RecoveredLog};
-use crate::shard::{Shard, StartError, StartErrorKind, create_partitions, topic_config};
+use crate::shard::{Shard, StartError, StartErrorKind, create_partitions, set_dynamic, topic_config};
 use crate::superblock::{NewDirectory, Superblock};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -166,6 +166,7 @@ pub fn start(
     let mut journal = Journal::start(disk, recovered, incarnation, &mut ids)?;
     journal.saved(generation);
     superblock.note_files(disk, &mut ids, journal.files(), metadata.journal_files()).map_err(refuse)?;
+    set_dynamic(&mut config, metadata.image(), node).into_iter().for_each(|line| report.warn(line));
     let limits = log_limits(&config);
     let write_back = WriteBack::new(SHARD_FOLDER.to_string(), incarnation, generation, first_ordinal, &limits);
     let mut logs = Logs::new(block, ids, journal, limits, write_back);
@@ -434,7 +435,7 @@ fn log_limits(config: &BrokerConfig) -> LogLimits {
         tail_bytes: config.memory.tail as usize,
         read_bytes: config.memory.reads as usize,
         retention_check_ms: config.retention_check_interval_ms,
-        producer_expiration_ms: i64::try_from(config.producer_id_expiration_ms).unwrap_or(i64::MAX),
+        producer_expiration_ms: config.producer_id_expiration_ms,
         reserve_bytes: 2 * config.journal.file_bytes,
     }
 }

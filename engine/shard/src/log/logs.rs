@@ -40,7 +40,7 @@ pub struct LogLimits {
     /// `log.retention.check.interval.ms`.
     pub retention_check_ms: u64,
     /// `producer.id.expiration.ms`.
-    pub producer_expiration_ms: i64,
+    pub producer_expiration_ms: u64,
     /// Bytes of the file system that stay free for checkpoints and deletion.
     pub reserve_bytes: u64,
 }
@@ -222,6 +222,11 @@ impl Logs {
     /// Changes a topic's configuration; it counts from the next append on.
     pub fn reconfigure(&mut self, id: PartitionId, config: TopicConfig) {
         self.partition_mut(id).config = config;
+    }
+
+    /// How long the state of a producer that sends nothing is kept, in milliseconds.
+    pub fn set_producer_expiration(&mut self, ms: u64) {
+        self.limits.producer_expiration_ms = ms;
     }
 
     /// This node leads the partition in a new epoch.
@@ -588,7 +593,7 @@ impl Logs {
             return;
         }
         self.retention_due_us = now.monotonic_us + self.limits.retention_check_ms * 1_000;
-        let expired_ms = now.wall_ms.saturating_sub(self.limits.producer_expiration_ms);
+        let expired_ms = now.wall_ms.saturating_sub_unsigned(self.limits.producer_expiration_ms);
         for index in 0..self.partitions.len() {
             let Some(partition) = self.partitions[index].as_deref_mut() else { continue };
             partition.producers.expire(expired_ms);
