@@ -8,6 +8,7 @@
 
 mod alter_configs;
 mod create_topics;
+mod delete_topics;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,6 +22,7 @@ pub use self::alter_configs::{
     alter_topic_configs,
 };
 pub use self::create_topics::{CreatedTopic, NewAssignment, NewTopic, TopicDefaults, TopicResult, create_topics};
+pub use self::delete_topics::{DeletionResult, TopicToDelete, delete_topics};
 use crate::ids::{BrokerId, ProducerId, TopicId};
 use crate::metadata::encoding::EncodeError;
 use crate::metadata::topic_name::TopicNameError;

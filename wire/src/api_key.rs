@@ -189,14 +189,24 @@ api_keys! {
     ApiVersions = 18, versions 0-5, advertised from 0, flexible 3+;
     /// Creates topics.
     CreateTopics = 19, versions 2-7, advertised from 2, flexible 5+;
+    /// Deletes topics.
+    DeleteTopics = 20, versions 1-6, advertised from 1, flexible 4+;
+    /// Moves log start offsets up.
+    DeleteRecords = 21, versions 0-2, advertised from 0, flexible 2+;
     /// Gives a producer its id and epoch. Version 6 (KIP-939) is not stable in Kafka 4.4 and not advertised there.
     InitProducerId = 22, versions 0-5, advertised from 0, flexible 2+;
+    /// Finds the ends of leader epochs.
+    OffsetForLeaderEpoch = 23, versions 2-4, advertised from 2, flexible 4+;
     /// Describes settings and where they come from.
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.
     AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
     /// Changes single settings.
     IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
+    /// Describes the cluster.
+    DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
+    /// Describes topics and partitions, a page at a time.
+    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
 }
 
 // To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
@@ -204,20 +214,10 @@ api_keys! {
 unserved_apis! {
     /// Finds the brokers that coordinate groups, transactions or share partitions.
     FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
-    /// Deletes topics.
-    DeleteTopics = 20, versions 1-6, advertised from 1, flexible 4+;
-    /// Moves log start offsets up.
-    DeleteRecords = 21, versions 0-2, advertised from 0, flexible 2+;
-    /// Finds the ends of leader epochs.
-    OffsetForLeaderEpoch = 23, versions 2-4, advertised from 2, flexible 4+;
     /// Describes log directories and the replicas in them.
     DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
-    /// Describes the cluster.
-    DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
-    /// Describes topics and partitions, a page at a time.
-    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
 }
 
 #[cfg(test)]

@@ -8,12 +8,17 @@ pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod config_changes;
 pub(crate) mod create_topics;
+pub(crate) mod delete_records;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
+pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
 pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
+pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 
 use alloc::format;
@@ -165,6 +170,10 @@ pub(crate) enum Parked {
     Metadata(metadata::Pending),
     /// For topics to be created.
     CreateTopics(create_topics::Pending),
+    /// For topics to be deleted.
+    DeleteTopics(delete_topics::Pending),
+    /// For its log starts to be durable.
+    DeleteRecords(delete_records::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.

@@ -196,9 +196,13 @@ impl Front {
     pub fn progress(&mut self, cx: &mut Context<'_>, progress: &Progress) {
         if progress.acks {
             while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
-                if let Some(Parked::Produce(pending)) = self.purgatory.take(id) {
-                    self.settle_and_flush(cx, id, pending.acknowledged(cx));
-                }
+                let outcome = match self.purgatory.take(id) {
+                    Some(Parked::Produce(pending)) => pending.acknowledged(cx),
+                    Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
+                    Some(other) => unreachable!("{other:?} waits for no commit"),
+                    None => continue,
+                };
+                self.settle_and_flush(cx, id, outcome);
             }
         }
         for partition in &progress.advanced {
@@ -252,18 +256,24 @@ impl Front {
             let done = match parked {
                 Parked::Metadata(pending) => pending.decided(),
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) => true,
                 Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
-                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("it asks for no change"),
+                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::DeleteRecords(_) => {
+                    unreachable!("it asks for no change")
+                }
             };
             if done {
                 let parked = self.purgatory.take(id).expect("it was there");
                 let outcome = match parked {
                     Parked::Metadata(pending) => pending.answer(&self.shared, cx),
                     Parked::CreateTopics(pending) => pending.answer(cx),
+                    Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
                     Parked::ConfigChanges(pending) => pending.answer(),
-                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) => unreachable!("as above"),
+                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::DeleteRecords(_) => {
+                        unreachable!("as above")
+                    }
                 };
                 self.settle_and_flush(cx, id, outcome);
             }
@@ -280,6 +290,8 @@ impl Front {
             let outcome = match self.purgatory.take(id) {
                 Some(Parked::Produce(pending)) => pending.expired(cx),
                 Some(Parked::CreateTopics(pending)) => pending.expired(cx),
+                Some(Parked::DeleteTopics(pending)) => pending.expired(),
+                Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
                 Some(other) => unreachable!("{other:?} has no deadline"),
                 None => continue,
             };
@@ -400,7 +412,12 @@ impl Front {
             ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
+            ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
+            ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+            ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
+            ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
+            ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
             ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
             ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),
             ApiKey::IncrementalAlterConfigs => api::incremental_alter_configs::handle(shared, cx, &call),

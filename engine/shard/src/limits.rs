@@ -39,7 +39,8 @@ pub const FETCH_SESSION_EVICTION_MS: u64 = 120_000;
 /// the client's own limit: Kafka would have answered such a client from memory.
 pub const PRODUCE_WAIT_MS_MIN: u64 = 1_000;
 
-/// The least time a CreateTopics request waits for its topics, in milliseconds, however short the client's own limit.
+/// The least time a request waits for the topics that it creates or deletes, and for the log starts that it moves up, in
+/// milliseconds, however short the client's own limit.
 pub const CREATION_WAIT_MS_MIN: u64 = 1_000;
 
 /// The longest a request may ask to wait, in milliseconds: a day. Longer wishes are cut, so that no deadline overflows.

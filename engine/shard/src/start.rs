@@ -552,6 +552,7 @@ fn replay_partition(
     }
     partition.high_watermark = partition.log_end;
     partition.log_start = log_start.min(partition.log_end);
+    partition.epochs.drop_before(partition.log_start);
     Ok(bytes)
 }
 

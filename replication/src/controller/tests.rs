@@ -311,6 +311,57 @@ fn a_topic_is_deleted_by_name_or_id() {
 }
 
 #[test]
+fn deletions_are_decided_on_their_own() {
+    let image = image(&[1], &["a", "b", "c", "d", "e"]);
+    let id = |name: &str| topic(&image, name).id();
+    let by_name = |name| TopicToDelete { name: Some(name), ..TopicToDelete::default() };
+    let by_id = |topic_id| TopicToDelete { name: None, topic_id };
+    let missing = TopicId([0xee; 16]);
+    let request = [
+        by_name("a"),
+        by_id(id("b")),
+        by_name("c"),
+        by_name("c"),
+        by_name("no"),
+        by_id(missing),
+        by_id(TopicId::ZERO),
+        TopicToDelete { name: Some("d"), topic_id: id("d") },
+        by_name(""),
+        by_id(id("e")),
+        by_name("e"),
+    ];
+    let results = delete_topics(&image, &request);
+    let rows: Vec<_> = results
+        .iter()
+        .map(|result| {
+            let outcome = result.outcome.as_ref().map(Vec::len).map_err(|rejection| rejection.code);
+            (result.name.as_deref(), result.topic_id, outcome)
+        })
+        .collect();
+    let refused = Err(ErrorCode::INVALID_REQUEST);
+    let unknown = Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let expected = [
+        (Some("a"), id("a"), Ok(1)),
+        (Some("b"), id("b"), Ok(1)),
+        (Some("c"), TopicId::ZERO, refused),
+        (Some("no"), TopicId::ZERO, unknown),
+        (None, missing, Err(ErrorCode::UNKNOWN_TOPIC_ID)),
+        (None, TopicId::ZERO, refused),
+        (Some("d"), id("d"), refused),
+        (Some(""), TopicId::ZERO, unknown),
+        (Some("e"), id("e"), refused),
+    ];
+    assert_eq!(rows, expected);
+    let gone = MetadataRecord::RemoveTopic { topic_id: id("a") };
+    assert_eq!(results[0].outcome, Ok(vec![gone]));
+
+    // A name that is given twice says nothing about the topic's id.
+    let results = delete_topics(&image, &[by_name("a"), by_id(id("a")), by_name("a"), by_id(id("b")), by_id(id("b"))]);
+    let rows: Vec<_> = results.iter().map(|result| (result.name.as_deref(), result.outcome.is_ok())).collect();
+    assert_eq!(rows, [(Some("a"), false), (Some("a"), true), (None, false)]);
+}
+
+#[test]
 fn producer_ids_are_given_out_once() {
     let mut image = image(&[1], &[]);
     for round in 0..3 {

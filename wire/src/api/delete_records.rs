@@ -11,7 +11,7 @@ pub const HIGH_WATERMARK: i64 = -1;
 /// In place of a low watermark: there is none, because of an error.
 pub const LOW_WATERMARK_UNKNOWN: i64 = -1;
 
-request!(unserved DeleteRecords: DeleteRecordsRequest<'a> => DeleteRecordsResponse<'r>);
+request!(DeleteRecords: DeleteRecordsRequest<'a> => DeleteRecordsResponse<'r>);
 
 message! {
     versions 0-2, flexible 2+;

@@ -10,7 +10,7 @@ use crate::array::Array;
 use crate::error_code::ErrorCode;
 use crate::ids::TopicId;
 
-request!(unserved DeleteTopics: DeleteTopicsRequest<'a> => DeleteTopicsResponse<'r>);
+request!(DeleteTopics: DeleteTopicsRequest<'a> => DeleteTopicsResponse<'r>);
 
 message! {
     versions 1-6, flexible 4+;

@@ -12,7 +12,7 @@ pub const BROKER_ENDPOINTS: i8 = 1;
 /// An endpoint type: controllers.
 pub const CONTROLLER_ENDPOINTS: i8 = 2;
 
-request!(unserved DescribeCluster: DescribeClusterRequest => DescribeClusterResponse<'r>);
+request!(DescribeCluster: DescribeClusterRequest => DescribeClusterResponse<'r>);
 
 message! {
     versions 0-2, flexible 0+;

@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::error_code::ErrorCode;
 use crate::ids::TopicId;
 
-request!(unserved DescribeTopicPartitions: DescribeTopicPartitionsRequest<'a> => DescribeTopicPartitionsResponse<'r>);
+request!(DescribeTopicPartitions: DescribeTopicPartitionsRequest<'a> => DescribeTopicPartitionsResponse<'r>);
 
 message! {
     versions 0, flexible 0+;

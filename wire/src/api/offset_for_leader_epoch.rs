@@ -13,7 +13,7 @@ pub const LEADER_EPOCH_UNDEFINED: i32 = -1;
 /// In place of the end of a leader epoch: there is none.
 pub const END_OFFSET_UNDEFINED: i64 = -1;
 
-request!(unserved OffsetForLeaderEpoch: OffsetForLeaderEpochRequest<'a> => OffsetForLeaderEpochResponse<'r>);
+request!(OffsetForLeaderEpoch: OffsetForLeaderEpochRequest<'a> => OffsetForLeaderEpochResponse<'r>);
 
 message! {
     versions 2-4, flexible 4+;

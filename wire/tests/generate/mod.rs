@@ -133,17 +133,17 @@ pub fn entries() -> Vec<Entry> {
         FindCoordinator unserved: find_coordinator FindCoordinatorRequest FindCoordinatorResponse;
         ApiVersions: api_versions ApiVersionsRequest ApiVersionsResponse;
         CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
-        DeleteTopics unserved: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
-        DeleteRecords unserved: delete_records DeleteRecordsRequest DeleteRecordsResponse;
+        DeleteTopics: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
+        DeleteRecords: delete_records DeleteRecordsRequest DeleteRecordsResponse;
         InitProducerId: init_producer_id InitProducerIdRequest InitProducerIdResponse;
-        OffsetForLeaderEpoch unserved: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
+        OffsetForLeaderEpoch: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
         DescribeConfigs: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
         AlterConfigs: alter_configs AlterConfigsRequest AlterConfigsResponse;
         DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
         CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
         IncrementalAlterConfigs: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
-        DescribeCluster unserved: describe_cluster DescribeClusterRequest DescribeClusterResponse;
-        DescribeTopicPartitions unserved: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
+        DescribeCluster: describe_cluster DescribeClusterRequest DescribeClusterResponse;
+        DescribeTopicPartitions: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
     entries

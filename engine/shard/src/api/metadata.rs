@@ -30,9 +30,9 @@ use crate::front::{Context, Shared, draw_topic_id};
 const FIRST_WITH_IDS: i16 = 12;
 /// Without an authorizer everybody may do everything: read, write, create, delete, alter, describe, describe configs,
 /// alter configs. One bit per operation, by Kafka's numbers.
-const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// Create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
-const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// Topics that coordinators write; clients hear that they are not ordinary ones.
 const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
@@ -318,34 +318,39 @@ struct Rows {
     rows: Vec<Row>,
 }
 
-struct Row {
+/// One partition.
+pub(super) struct Row {
     error: ErrorCode,
-    index: i32,
-    leader: i32,
-    leader_epoch: i32,
-    replicas: Vec<i32>,
-    in_sync: Vec<i32>,
-    offline: Vec<i32>,
+    pub(super) index: i32,
+    /// -1 where it is not there.
+    pub(super) leader: i32,
+    pub(super) leader_epoch: i32,
+    pub(super) replicas: Vec<i32>,
+    pub(super) in_sync: Vec<i32>,
+    pub(super) offline: Vec<i32>,
+}
+
+impl Row {
+    pub(super) fn of(image: &MetadataImage, partition: &PartitionAssignment) -> Self {
+        let replicas: Vec<i32> = partition.replicas.iter().map(|broker| broker.0).collect();
+        let is_online = |id: &&i32| image.brokers().contains_key(&BrokerId(**id));
+        let has_leader = is_online(&&partition.leader.0);
+        Self {
+            error: if has_leader { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
+            index: partition.index.0,
+            leader: if has_leader { partition.leader.0 } else { -1 },
+            leader_epoch: partition.leader_epoch.0,
+            in_sync: replicas.iter().filter(is_online).copied().collect(),
+            offline: replicas.iter().filter(|id| !is_online(id)).copied().collect(),
+            replicas,
+        }
+    }
 }
 
 impl Rows {
     fn of(image: &MetadataImage, found: &Found<'_>) -> Self {
         let Found::Topic(topic) = found else { return Self { rows: vec![] } };
-        let row = |partition: &PartitionAssignment| {
-            let replicas: Vec<i32> = partition.replicas.iter().map(|broker| broker.0).collect();
-            let is_online = |id: &&i32| image.brokers().contains_key(&BrokerId(**id));
-            let has_leader = is_online(&&partition.leader.0);
-            Row {
-                error: if has_leader { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
-                index: partition.index.0,
-                leader: if has_leader { partition.leader.0 } else { -1 },
-                leader_epoch: partition.leader_epoch.0,
-                in_sync: replicas.iter().filter(is_online).copied().collect(),
-                offline: replicas.iter().filter(|id| !is_online(id)).copied().collect(),
-                replicas,
-            }
-        };
-        Self { rows: topic.partitions().iter().map(row).collect() }
+        Self { rows: topic.partitions().iter().map(|partition| Row::of(image, partition)).collect() }
     }
 
     fn responses(&self) -> Vec<MetadataResponsePartition<'_>> {
@@ -364,7 +369,8 @@ impl Rows {
     }
 }
 
-fn why_unknown(name: &str) -> ErrorCode {
+/// What is wrong with the name of a topic that is not there.
+pub(super) fn why_unknown(name: &str) -> ErrorCode {
     match topic_name::validate(name) {
         Ok(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         Err(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,

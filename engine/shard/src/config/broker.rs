@@ -119,6 +119,8 @@ pub struct BrokerConfig {
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
     pub delete_topics: bool,
+    /// `max.request.partition.size.limit`: the most partitions in one answer of DescribeTopicPartitions.
+    pub request_partitions_max: i32,
     /// The longest request frame: `socket.request.max.bytes`, or half of the memory for frames where that is less.
     pub request_bytes_max: usize,
     /// How many connections there may be.
@@ -177,6 +179,7 @@ impl Default for BrokerConfig {
             default_replication_factor: 0,
             auto_create_topics: false,
             delete_topics: false,
+            request_partitions_max: 0,
             request_bytes_max: 0,
             connections: ConnectionBounds::default(),
             connections_idle_ms_max: None,

@@ -251,6 +251,26 @@ impl Host {
         }
     }
 
+    /// Does the next thing that the shard asked the disk for. False if there is none.
+    pub(crate) fn step(&mut self) -> bool {
+        let Some((op, steps)) = self.asked.pop_front() else { return false };
+        let result = run_chain(&mut self.disk, steps);
+        self.event(Event::Completed { op, result });
+        true
+    }
+
+    /// One turn with this event and the ends of everything that the shard has asked the disk for so far.
+    pub(crate) fn commit_with(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        self.shard.handle(self.now, event, &mut actions);
+        while let Some((op, steps)) = self.asked.pop_front() {
+            let result = run_chain(&mut self.disk, steps);
+            self.shard.handle(self.now, Event::Completed { op, result }, &mut actions);
+        }
+        self.shard.end_of_turn(self.now, &mut actions);
+        self.act(actions);
+    }
+
     /// Whether the shard wants another turn at once.
     pub(crate) fn has_more(&self) -> bool {
         self.shard.next_deadline_us().is_some_and(|at_us| at_us <= self.now.monotonic_us)

@@ -446,10 +446,15 @@ fn api_versions() {
             (3, 0, 13),
             (18, 0, 5),
             (19, 2, 7),
+            (20, 1, 6),
+            (21, 0, 2),
             (22, 0, 5),
+            (23, 2, 4),
             (32, 1, 4),
             (33, 0, 2),
             (44, 0, 1),
+            (60, 0, 2),
+            (75, 0, 0),
         ];
         assert_eq!(ranges, expected, "version {version}");
         assert!(response.supported_features.is_empty() && response.finalized_features.is_empty());

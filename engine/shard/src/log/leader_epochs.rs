@@ -7,6 +7,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+/// Who does not know a leader epoch says this.
+const NO_EPOCH: i32 = -1;
+
 /// The start of one leader epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochStart {
@@ -47,6 +50,24 @@ impl LeaderEpochs {
     /// The newest epoch with records.
     pub fn latest(&self) -> Option<i32> {
         self.starts.last().map(|s| s.epoch)
+    }
+
+    /// Where `epoch` ends in the log of a leader of `leader_epoch`, whose log ends at `log_end`: with the highest epoch not
+    /// above it that is known, or itself where all known ones are newer. `None` if the leader has yet to come to it.
+    /// (Kafka's `LeaderEpochFileCache.endOffsetFor`.)
+    pub fn end_of(&self, epoch: i32, leader_epoch: i32, log_end: i64) -> Option<(i32, i64)> {
+        assert!(self.latest().is_none_or(|latest| latest <= leader_epoch), "nobody wrote in an epoch to come");
+        if epoch == NO_EPOCH || epoch > leader_epoch {
+            return None;
+        }
+        if epoch == leader_epoch {
+            return Some((epoch, log_end));
+        }
+        let after = self.starts.partition_point(|s| s.epoch <= epoch);
+        // A leader's epoch begins with the leader; as long as nothing is written in it, that is the log end.
+        let end = self.starts.get(after).map_or(log_end, |next| next.start_offset);
+        let found = after.checked_sub(1).map_or(epoch, |at| self.starts[at].epoch);
+        Some((found, end))
     }
 
     /// Forgets epochs that ended before `log_start`; the one that contains it begins there.

@@ -481,6 +481,8 @@ impl Logs {
         self.by_key.remove(&(partition.topic_id, partition.index));
         self.tail_memory -= partition.tail.memory();
         self.dirty_bytes -= partition.dirty_bytes();
+        // Who waits for its records is told that it is gone, and must not look at it before.
+        self.progress.advanced.retain(|advanced| *advanced != id);
         self.progress.gone.push(id);
         self.reads.forget_partition(id, &mut self.ids, &mut self.progress, actions);
         partition.tail.drop_before(i64::MAX);
@@ -607,14 +609,23 @@ impl Logs {
         }
     }
 
+    /// As [`Self::begin_log_start`], if the journal has room for that.
+    pub fn try_begin_log_start(&mut self, id: PartitionId, offset: i64) -> Option<AckPoint> {
+        self.journal.has_reserve(0).then(|| self.begin_log_start(id, offset))
+    }
+
     /// Writes a new log start into the journal; once it is durable the log begins there and segments go.
     pub fn begin_log_start(&mut self, id: PartitionId, offset: i64) -> AckPoint {
         let partition = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
         assert!(offset <= partition.high_watermark, "only what was visible is deleted");
-        if offset <= partition.log_start.max(partition.log_start_pending.unwrap_or(0)) {
+        if offset <= partition.log_start {
             return AckPoint::NOW;
         }
-        partition.log_start_pending = Some(offset);
+        if let Some((pending, ack)) = partition.log_start_pending
+            && offset <= pending
+        {
+            return ack;
+        }
         let entry = NewEntry {
             kind: EntryKind::LogStart,
             level: Durability::Fsync,
@@ -628,7 +639,9 @@ impl Logs {
         };
         let placed = self.journal.append(entry, &[]);
         self.log_starts.push_back((placed.sequence, id, offset));
-        AckPoint { sequence: placed.sequence, level: Durability::Fsync }
+        let ack = AckPoint { sequence: placed.sequence, level: Durability::Fsync };
+        partition.log_start_pending = Some((offset, ack));
+        ack
     }
 
     fn apply_log_starts(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -640,7 +653,7 @@ impl Logs {
             }
             let Some(partition) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
             partition.log_start = partition.log_start.max(offset);
-            if partition.log_start_pending == Some(offset) {
+            if partition.log_start_pending.is_some_and(|(pending, _)| pending == offset) {
                 partition.log_start_pending = None;
             }
             if partition.busy {

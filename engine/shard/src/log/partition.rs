@@ -60,8 +60,8 @@ pub struct Partition {
     pub busy: bool,
     /// The newest journal file use in which it is listed as having entries.
     pub listed_ordinal: u64,
-    /// A log start that is in the journal and not durable yet.
-    pub log_start_pending: Option<i64>,
+    /// The last log start that is in the journal and not durable yet, and when it will be.
+    pub log_start_pending: Option<(i64, AckPoint)>,
 }
 
 /// A batch about to be appended, as validation described it.

@@ -230,6 +230,16 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         Ok(())
     }),
     field(
+        "max.request.partition.size.limit",
+        Kind::Int(1, I32_MAX),
+        Some("2000"),
+        "The most partitions in one answer to a client that asks for topics page by page.",
+        |config, value| {
+            config.request_partitions_max = i32::try_from(value.number()).expect("the row's range fits 32 bits");
+            Ok(())
+        },
+    ),
+    field(
         "socket.request.max.bytes",
         Kind::Int(1, I32_MAX),
         Some("104857600"),

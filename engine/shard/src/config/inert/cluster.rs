@@ -76,8 +76,6 @@ pub(super) const KEYS: &[ConfigKey<BrokerConfig>] = inert! {
         "How often leaderships off their preferred replicas are looked for.";
     "leader.replication.throttled.rate", Long(0, i64::MAX) => None,
         "Bytes a second that leaders of throttled replicas may serve.";
-    "max.request.partition.size.limit", Int(1, I32_MAX) => Some("2000"),
-        "The most partitions in an answer to DescribeTopicPartitions.";
     "metadata.log.dir", Text => None,
         "The directory of the metadata log. It is inside the data directory.";
     "metadata.log.max.record.bytes.between.snapshots", Long(1, i64::MAX) => Some("20971520"),
