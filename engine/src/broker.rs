@@ -18,7 +18,7 @@ use corelog_shard::start::{self, StartOptions, StartReport};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
-use crate::host::{self, Decide, Exit, HostConfig, HostError};
+use crate::host::{self, ConnectionQuota, Decide, Exit, HostConfig, HostError};
 use crate::net::connections::ConnectionLimits;
 use crate::net::listener::{ListenError, Listener};
 use crate::runtime::clock;
@@ -162,16 +162,20 @@ fn advertised(config: &BrokerConfig, address: SocketAddr) -> (String, u16) {
 
 fn host_config(options: &BrokerOptions) -> HostConfig {
     let config = &options.config;
+    let quota = ConnectionQuota::default();
+    quota.set(&config.connections);
     HostConfig {
         cpu: options.cpu.or_else(first_cpu),
         request_bytes_max: config.request_bytes_max,
         frame_memory_bytes: config.memory.frames as usize,
         connections: ConnectionLimits {
-            connections_max: config.connections.total_max,
             unsent_pressed_bytes: (config.memory.reads / 2) as usize,
             unfinished_bytes_max: (config.memory.frames / 4) as usize,
+            // The quota and the limit of open files bound it.
+            connections_max: usize::MAX,
             ..ConnectionLimits::default()
         },
+        quota,
         ..HostConfig::default()
     }
 }

@@ -7,6 +7,7 @@
 //! Invariants: an [`OpId`] and a [`FileId`] are never used twice in the life of a shard, so that a late completion is
 //! recognised; completions arrive in any order; what depends on order is sequenced by the shard.
 
+use crate::config::ConnectionBounds;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -114,6 +115,8 @@ pub enum Action {
     ResumeInput(ConnectionId),
     /// Send what was already replied, then close.
     Close(ConnectionId),
+    /// From now on take in so many connections. Those that are open stay.
+    LimitConnections(ConnectionBounds),
     /// Something a person may want to read.
     Log {
         /// How important.

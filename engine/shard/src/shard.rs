@@ -50,6 +50,8 @@ pub struct Shard {
     superblock: Superblock,
     stop: Stop,
     has_more: bool,
+    /// The host does not know the bounds for connections that are in force.
+    bounds_changed: bool,
 }
 
 impl Shard {
@@ -62,7 +64,17 @@ impl Shard {
         superblock: Superblock,
     ) -> Self {
         let node = BrokerId(config.node_id);
-        Self { config, node, logs, metadata, front, superblock, stop: Stop::Running, has_more: false }
+        Self {
+            config,
+            node,
+            logs,
+            metadata,
+            front,
+            superblock,
+            stop: Stop::Running,
+            has_more: false,
+            bounds_changed: true,
+        }
     }
 
     /// The logs, for tests and tools.
@@ -121,6 +133,9 @@ impl Shard {
 
     /// Finishes the turn: after every drained batch of events, and when the deadline has passed.
     pub fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if core::mem::take(&mut self.bounds_changed) {
+            actions.push(Action::LimitConnections(self.config.connections.clone()));
+        }
         self.has_more = true;
         for _ in 0..ROUNDS_MAX {
             self.metadata.turn(now, self.logs.ids_mut(), actions);
@@ -248,6 +263,7 @@ impl Shard {
         for message in set_dynamic(&mut self.config, self.metadata.image(), self.node) {
             actions.push(Action::Log { level: LogLevel::Warn, message });
         }
+        actions.push(Action::LimitConnections(self.config.connections.clone()));
         self.logs.set_producer_expiration(self.config.producer_id_expiration_ms);
         for topic in self.metadata.image().topics() {
             let config = topic_config(&self.config, topic, actions);

@@ -7,3 +7,4 @@ pub(crate) mod connection;
 pub(crate) mod connections;
 pub(crate) mod intake;
 pub mod listener;
+pub mod quota;

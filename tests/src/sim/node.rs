@@ -146,6 +146,7 @@ impl Node {
                     self.fatal = Some(message);
                     return;
                 }
+                Action::LimitConnections(_) => {}
                 Action::Stopped => self.stopped = true,
                 Action::PauseInput(_) | Action::ResumeInput(_) => {}
                 Action::Close(connection) => self.closed.push(connection),

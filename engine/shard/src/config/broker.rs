@@ -250,8 +250,11 @@ impl BrokerConfig {
                 return Err(ConfigError::new(key, format!("{step} is not a multiple of {JOURNAL_FILE_BYTES_STEP}")));
             }
         }
-        if self.connections.total_max == 0 {
-            return Err(ConfigError::new("max.connections", "0 lets nobody in"));
+        let ConnectionBounds { total_max, rate_max, .. } = self.connections;
+        for (key, max) in [("max.connections", total_max), ("max.connection.creation.rate", rate_max)] {
+            if max == 0 {
+                return Err(ConfigError::new(key, "0 lets nobody in"));
+            }
         }
         if self.connections.per_ip_max == 0 && self.connections.per_ip_overrides.is_empty() {
             let message = "0 lets in only addresses that max.connections.per.ip.overrides names, and there is none";

@@ -222,6 +222,7 @@ fn of_brokers_changes_that_come_at_once_none_is_lost() {
         assert_eq!(results(&mut host, id, 1), [(name.to_string(), ErrorCode::NONE)]);
     }
     let connections = host.config().connections.clone();
+    assert_eq!(connections, host.bounds, "the host knows");
     assert_eq!((connections.per_ip_max, connections.per_ip_overrides), (0, vec![("127.0.0.1".to_string(), 5)]));
     assert_eq!(host.image().own_broker_configs().len(), 2);
 }
