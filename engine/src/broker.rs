@@ -126,10 +126,11 @@ fn recover(
             cluster_id: part(0),
             directory_id: part(16),
             advertised: advertised(&options.config, address),
+            shards: 1,
             accept_loss: options.accept_loss,
         };
         match start::start(&mut disk, options.config.clone(), &start_options) {
-            Ok((shard, report)) => return Ok((shard, report, disk.into_files())),
+            Ok((mut shards, report)) => return Ok((shards.remove(0), report, disk.into_files())),
             Err(error) if error.kind == StartErrorKind::Locked && Instant::now() < give_up => {
                 std::thread::sleep(LOCK_RETRY);
             }

@@ -381,6 +381,7 @@ impl<D: Decide> Host<D> {
                     let segments = self.files.take(pieces);
                     self.connections.reply(&mut self.ring, connection, segments, now_us);
                 }
+                Action::Send { message, .. } => match message {},
                 Action::PauseInput(connection) => self.connections.pause(connection),
                 Action::ResumeInput(connection) => self.connections.resume(&mut self.ring, connection, now_us),
                 Action::Close(connection) => self.connections.close(&mut self.ring, connection, now_us),

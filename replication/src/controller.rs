@@ -7,6 +7,8 @@
 //! This file is the one place where this crate's errors become Kafka's codes.
 
 mod alter_configs;
+mod assignment;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
 
@@ -21,6 +23,7 @@ pub use self::alter_configs::{
     AlteredBrokerConfigs, AlteredConfigs, ConfigChange, ConfigOperation, ConfigRules, alter_broker_configs,
     alter_topic_configs,
 };
+pub use self::create_partitions::{MorePartitions, PartitionsResult, create_partitions};
 pub use self::create_topics::{CreatedTopic, NewAssignment, NewTopic, TopicDefaults, TopicResult, create_topics};
 pub use self::delete_topics::{DeletionResult, TopicToDelete, delete_topics};
 use crate::ids::{BrokerId, ProducerId, TopicId};
@@ -52,6 +55,7 @@ impl From<&ApplyError> for Rejection {
         let code = match error {
             ApplyError::TopicExists(_) | ApplyError::TopicIdExists(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
             ApplyError::TopicLooksAlike(..) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+            ApplyError::PartitionsTaken(..) => ErrorCode::INVALID_PARTITIONS,
             ApplyError::UnknownTopicId(_) => ErrorCode::UNKNOWN_TOPIC_ID,
             ApplyError::UnknownBroker(_) => ErrorCode::BROKER_ID_NOT_REGISTERED,
             ApplyError::StaleIncarnation(_) => ErrorCode::STALE_BROKER_EPOCH,

@@ -3,9 +3,12 @@
 /// The longest topic name, in bytes: Kafka appends `-` and the partition's index to it for a folder of at most 255.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
-/// New partitions in one CreateTopics request, over all its topics, and so also in one topic (Kafka's controller has
-/// the same bound).
+/// New partitions in one CreateTopics or CreatePartitions request, over all its topics (Kafka's controller has the same
+/// bound).
 pub const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
+
+/// Partitions of one topic, however they came about. Changing a topic copies them.
+pub const PARTITIONS_PER_TOPIC_MAX: usize = 100_000;
 
 /// Replicas of one partition.
 pub const REPLICAS_PER_PARTITION_MAX: usize = 15;
@@ -38,4 +41,5 @@ const _: () = assert!(
     PARTITIONS_PER_REQUEST_MAX * (PARTITION_BYTES + 4 * REPLICAS_PER_PARTITION_MAX) + 1024 <= ENTRY_BYTES_MAX,
     "the largest topic fits into one entry"
 );
+const _: () = assert!(PARTITIONS_PER_REQUEST_MAX <= PARTITIONS_PER_TOPIC_MAX, "what one request creates is a topic");
 const _: () = assert!(ENTRY_BYTES_MAX <= UNCOMMITTED_BYTES_MAX, "the largest entry can be proposed");

@@ -201,6 +201,8 @@ api_keys! {
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.
     AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
+    /// Gives topics more partitions.
+    CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
     /// Changes single settings.
     IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
     /// Describes the cluster.
@@ -216,8 +218,6 @@ unserved_apis! {
     FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
     /// Describes log directories and the replicas in them.
     DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
-    /// Gives topics more partitions.
-    CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
 }
 
 #[cfg(test)]

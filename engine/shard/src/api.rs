@@ -7,6 +7,7 @@
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 pub(crate) mod config_changes;
+pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
@@ -20,6 +21,7 @@ pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
+pub(crate) mod sharing;
 
 use alloc::format;
 use alloc::string::String;
@@ -36,6 +38,7 @@ use corelog_wire::message::Message;
 use crate::io::{FileRange, Piece};
 use crate::limits;
 use crate::log::{AckPoint, PartitionId, ReadId};
+use crate::mesh::ShardIndex;
 
 /// A request on its way to its handler.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub(crate) struct Call<'a> {
     pub(crate) client_id: Option<&'a str>,
     /// The request behind its header.
     pub(crate) body: Decoder<'a>,
+    /// The request is another shard's: only the partitions that this shard owns are meant, and the results go there.
+    pub(crate) is_share: bool,
 }
 
 impl<'a> Call<'a> {
@@ -60,7 +65,7 @@ impl<'a> Call<'a> {
             return Err(format!("{api} version {version} is not supported"));
         }
         let to = ReplyTo { api, version, correlation_id: header.correlation_id };
-        Ok(Self { to, client_id: header.client_id, body })
+        Ok(Self { to, client_id: header.client_id, body, is_share: false })
     }
 
     /// The request's message, all of it; otherwise why the connection is to be closed.
@@ -132,6 +137,10 @@ pub(crate) enum Outcome {
     Answer(Vec<Piece>),
     /// The client expects no answer.
     Silent,
+    /// Results for the shard whose request it is.
+    Share(sharing::ShareAnswer),
+    /// The shard with the metadata log has to handle it.
+    First,
     /// The connection is to be closed, for this reason.
     Close(String),
     /// It goes on when one of these things has happened.
@@ -153,6 +162,8 @@ pub(crate) struct Wait {
     pub(crate) lookups: Vec<(ReadId, usize)>,
     /// Changes of the metadata.
     pub(crate) proposals: Vec<ProposalId>,
+    /// Other shards, for their share of the request's frame.
+    pub(crate) shares: Vec<ShardIndex>,
     /// About how many bytes the request holds meanwhile.
     pub(crate) weight: usize,
 }
@@ -170,14 +181,20 @@ pub(crate) enum Parked {
     Metadata(metadata::Pending),
     /// For topics to be created.
     CreateTopics(create_topics::Pending),
+    /// For partitions to be created.
+    CreatePartitions(create_partitions::Pending),
     /// For topics to be deleted.
     DeleteTopics(delete_topics::Pending),
     /// For its log starts to be durable.
     DeleteRecords(delete_records::Pending),
+    /// For other shards.
+    OffsetForLeaderEpoch(offset_for_leader_epoch::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.
     ConfigChanges(config_changes::Pending),
+    /// For the shard with the metadata log, which handles it.
+    First,
 }
 
 /// The deadline of a request that is willing to wait so long; nonsense is read as zero or cut.

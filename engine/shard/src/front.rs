@@ -2,7 +2,7 @@
 //!
 //! Routes only: a frame to its handler, an event to the requests that wait for it, an answer to its connection. The
 //! order of answers is in [`crate::connection`], waiting in [`crate::purgatory`], each API in its file under
-//! [`crate::api`].
+//! [`crate::api`]; what concerns other shards is in [`shares`].
 //!
 //! Invariants:
 //! - A request is taken up in the order of its connection, answered once, and forgotten when its connection closes.
@@ -11,6 +11,8 @@
 //! - A fetch reads records when its answer is the next to leave its connection, and only while the memory for reads
 //!   lasts. What cannot be sent yet is not read yet.
 //! - One call does a bounded amount of work; what is left over makes [`Front::next_deadline_us`] the present.
+
+mod shares;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
@@ -35,6 +37,7 @@ use crate::fetch_session::FetchSessions;
 use crate::io::{Action, ConnectionId, FileId, LogLevel, Now, Piece};
 use crate::limits;
 use crate::log::{Fetched, Logs, Progress};
+use crate::mesh::{Asked, FIRST, Seat};
 use crate::metadata::Metadata;
 use crate::purgatory::{AwaitedRead, Purgatory};
 
@@ -42,6 +45,8 @@ use crate::purgatory::{AwaitedRead, Purgatory};
 pub struct Context<'a> {
     /// The time of the event.
     pub now: Now,
+    /// The shard's place in its node.
+    pub seat: Seat,
     /// The partitions of this shard.
     pub logs: &'a mut Logs,
     /// The cluster's metadata.
@@ -77,6 +82,15 @@ pub(crate) struct Shared {
     pub(crate) undecided_configs: UndecidedConfigs,
 }
 
+/// Who waits for room in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Producer {
+    /// A connection of this shard.
+    Connection(ConnectionId),
+    /// A request of another shard.
+    Share(RequestId),
+}
+
 /// See the module's description.
 #[derive(Debug)]
 pub struct Front {
@@ -87,12 +101,14 @@ pub struct Front {
     idle_checks: BTreeSet<(u64, ConnectionId)>,
     /// Connections whose backlog may go on.
     ready: VecDeque<ConnectionId>,
-    /// Connections whose next request is a produce request that the log has no room for.
-    wait_for_room: VecDeque<ConnectionId>,
+    /// Connections whose next request is a produce request that the log has no room for, and such requests of other shards.
+    wait_for_room: VecDeque<Producer>,
     /// Connections whose next answer may be large, while too much is being sent.
     wait_for_sending: VecDeque<ConnectionId>,
     /// Of those that wait for room, the requests that have been taken up already, with their frames.
     unfinished: BTreeMap<ConnectionId, (RequestId, Unfinished, Bytes)>,
+    /// Of other shards, those that wait for room, with what was begun.
+    shares_without_room: BTreeMap<RequestId, (Option<Unfinished>, Bytes)>,
     /// Fetches whose turn it is, but for which there is no memory.
     wait_for_memory: VecDeque<RequestId>,
     /// Bytes that fetches have asked the disk for, and those of large answers that are not sent yet.
@@ -120,6 +136,7 @@ impl Front {
             wait_for_room: VecDeque::new(),
             wait_for_sending: VecDeque::new(),
             unfinished: BTreeMap::new(),
+            shares_without_room: BTreeMap::new(),
             wait_for_memory: VecDeque::new(),
             read_bytes: 0,
             lending: 0,
@@ -148,7 +165,7 @@ impl Front {
         self.lending -= usize::from(connection.is_lending());
         if connection.is_queued() {
             self.ready.retain(|queued| *queued != id);
-            self.wait_for_room.retain(|queued| *queued != id);
+            self.wait_for_room.retain(|queued| *queued != Producer::Connection(id));
             self.wait_for_sending.retain(|queued| *queued != id);
         }
         self.serve_who_waits_for_memory(cx);
@@ -196,13 +213,20 @@ impl Front {
     pub fn progress(&mut self, cx: &mut Context<'_>, progress: &Progress) {
         if progress.acks {
             while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
-                let outcome = match self.purgatory.take(id) {
-                    Some(Parked::Produce(pending)) => pending.acknowledged(cx),
-                    Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
+                match self.purgatory.get_mut(id) {
+                    Some(Parked::Produce(pending)) => {
+                        if pending.acknowledged() {
+                            self.answer_produce(cx, id);
+                        }
+                    }
+                    Some(Parked::DeleteRecords(pending)) => {
+                        if pending.acknowledged() {
+                            self.answer_small(cx, id);
+                        }
+                    }
                     Some(other) => unreachable!("{other:?} waits for no commit"),
-                    None => continue,
-                };
-                self.settle_and_flush(cx, id, outcome);
+                    None => {}
+                }
             }
         }
         for partition in &progress.advanced {
@@ -211,6 +235,8 @@ impl Front {
                 let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else { continue };
                 if pending.advanced(cx.logs, index) {
                     self.fetch_is_due(cx, id);
+                } else if let Some(bytes) = pending.news_for_home() {
+                    shares::tell(cx, id, bytes);
                 }
             }
         }
@@ -231,16 +257,14 @@ impl Front {
                 continue;
             };
             if pending.read_ended(index, bytes, result) {
-                let outcome = self.finish_fetch(cx, id);
-                self.settle_and_flush(cx, id, outcome);
+                self.answer_fetch(cx, id);
             }
         }
         for (read, result) in &progress.lookups {
             let Some(AwaitedRead { id, index, .. }) = self.purgatory.read_ended(*read) else { continue };
             let Some(Parked::ListOffsets(pending)) = self.purgatory.get_mut(id) else { continue };
             if pending.lookup_ended(index, result) {
-                let Some(Parked::ListOffsets(pending)) = self.purgatory.take(id) else { unreachable!("it was there") };
-                self.settle_and_flush(cx, id, pending.answer());
+                self.answer_small(cx, id);
             }
         }
         self.serve_who_waits_for_memory(cx);
@@ -256,10 +280,11 @@ impl Front {
             let done = match parked {
                 Parked::Metadata(pending) => pending.decided(),
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::CreatePartitions(pending) => pending.decided(proposal, &outcome),
                 Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) => true,
                 Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
-                Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::DeleteRecords(_) => {
+                _ => {
                     unreachable!("it asks for no change")
                 }
             };
@@ -268,10 +293,11 @@ impl Front {
                 let outcome = match parked {
                     Parked::Metadata(pending) => pending.answer(&self.shared, cx),
                     Parked::CreateTopics(pending) => pending.answer(cx),
+                    Parked::CreatePartitions(pending) => pending.answer(),
                     Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
                     Parked::ConfigChanges(pending) => pending.answer(),
-                    Parked::Produce(_) | Parked::Fetch(_) | Parked::ListOffsets(_) | Parked::DeleteRecords(_) => {
+                    _ => {
                         unreachable!("as above")
                     }
                 };
@@ -283,13 +309,18 @@ impl Front {
     /// Deadlines may have passed, and work may be left over from before.
     pub fn expire(&mut self, cx: &mut Context<'_>) {
         while let Some(id) = self.purgatory.next_expired(cx.now.monotonic_us) {
-            if matches!(self.purgatory.get_mut(id), Some(Parked::Fetch(_))) {
-                self.fetch_is_due(cx, id);
+            if let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) {
+                if !pending.is_reading() {
+                    self.fetch_is_due(cx, id);
+                } else if pending.give_up_shares() {
+                    self.answer_fetch(cx, id);
+                }
                 continue;
             }
             let outcome = match self.purgatory.take(id) {
                 Some(Parked::Produce(pending)) => pending.expired(cx),
                 Some(Parked::CreateTopics(pending)) => pending.expired(cx),
+                Some(Parked::CreatePartitions(pending)) => pending.expired(),
                 Some(Parked::DeleteTopics(pending)) => pending.expired(),
                 Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
                 Some(other) => unreachable!("{other:?} has no deadline"),
@@ -314,7 +345,14 @@ impl Front {
     pub fn end_of_turn(&mut self, cx: &mut Context<'_>) {
         for _ in 0..limits::REQUESTS_PER_TURN_MAX {
             // One request of each connection in turn.
-            let next = self.next_with_room(cx).or_else(|| self.next_to_be_sent(cx)).or_else(|| self.next_ready());
+            let next = match self.next_with_room(cx) {
+                Some(Producer::Share(request)) => {
+                    self.go_on_with_share(cx, request);
+                    continue;
+                }
+                Some(Producer::Connection(id)) => Some(id),
+                None => self.next_to_be_sent(cx).or_else(|| self.next_ready()),
+            };
             let Some(id) = next else { break };
             if self.unfinished.contains_key(&id) {
                 self.go_on(cx, id);
@@ -346,7 +384,7 @@ impl Front {
 
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
-        self.purgatory.is_empty() && self.unfinished.is_empty()
+        self.purgatory.is_empty() && self.unfinished.is_empty() && self.shares_without_room.is_empty()
     }
 
     /// Takes up the next frame of a connection's backlog, if it may be. False if it may not, or if there is none.
@@ -368,14 +406,14 @@ impl Front {
         }
         if has_key(frame, ApiKey::Produce) {
             // In the order of arrival: who comes while others wait for room waits behind them.
-            let is_next = self.wait_for_room.front().is_none_or(|first| *first == id);
+            let is_next = self.wait_for_room.front().is_none_or(|first| *first == Producer::Connection(id));
             if !is_next || !cx.logs.can_accept(0) {
                 if connection.enqueue() {
-                    self.wait_for_room.push_back(id);
+                    self.wait_for_room.push_back(Producer::Connection(id));
                 }
                 return false;
             }
-            if self.wait_for_room.front() == Some(&id) {
+            if self.wait_for_room.front() == Some(&Producer::Connection(id)) {
                 self.wait_for_room.pop_front();
                 connection.dequeue();
             }
@@ -386,11 +424,32 @@ impl Front {
         true
     }
 
+    fn answer_produce(&mut self, cx: &mut Context<'_>, id: RequestId) {
+        let Some(Parked::Produce(pending)) = self.purgatory.take(id) else { unreachable!("it was there") };
+        self.settle_and_flush(cx, id, pending.answer(cx));
+    }
+
+    /// Answers a request about partitions, which is complete.
+    fn answer_small(&mut self, cx: &mut Context<'_>, id: RequestId) {
+        let outcome = match self.purgatory.take(id) {
+            Some(Parked::ListOffsets(pending)) => pending.answer(),
+            Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
+            Some(Parked::OffsetForLeaderEpoch(pending)) => pending.answer(),
+            other => unreachable!("{other:?} is answered elsewhere"),
+        };
+        self.settle_and_flush(cx, id, outcome);
+    }
+
+    fn answer_fetch(&mut self, cx: &mut Context<'_>, id: RequestId) {
+        let outcome = self.finish_fetch(cx, id);
+        self.settle_and_flush(cx, id, outcome);
+    }
+
     /// Goes on with the request at the head of those that wait for room.
     fn go_on(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
         let (request, unfinished, frame) = self.unfinished.remove(&id).expect("the caller has seen it");
         let connection = self.connections.get_mut(&id).expect("unfinished requests go with their connection");
-        assert_eq!(self.wait_for_room.pop_front(), Some(id), "it was its turn");
+        assert_eq!(self.wait_for_room.pop_front(), Some(Producer::Connection(id)), "it was its turn");
         connection.dequeue();
         connection.block(false);
         let call = Call::decode_header(&frame).expect("it was decoded before");
@@ -400,18 +459,21 @@ impl Front {
 
     /// Calls the handler of a request.
     fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes) {
-        let call = match Call::decode_header(frame) {
+        let mut call = match Call::decode_header(frame) {
             Ok(call) => call,
             Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
         };
+        call.is_share = !cx.seat.is_home_of(id.connection);
         let shared = &mut self.shared;
         let outcome = match call.to.api {
+            api if api::sharing::changes_metadata(api) && !cx.seat.is_first() => Outcome::First,
             ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, &call),
             ApiKey::Produce => api::produce::handle(cx, &call),
             ApiKey::Fetch => api::fetch::handle(shared, cx, &call),
             ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
             ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
             ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
+            ApiKey::CreatePartitions => api::create_partitions::handle(cx, &call),
             ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
             ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
@@ -427,6 +489,9 @@ impl Front {
 
     /// Does what a handler decided, but for sending: that is [`Self::flush`]'s.
     fn settle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes, outcome: Outcome) {
+        if !cx.seat.is_home_of(id.connection) {
+            return self.settle_share(cx, id, frame, outcome);
+        }
         let Some(connection) = self.connections.get_mut(&id.connection).filter(|connection| !connection.is_closing())
         else {
             return;
@@ -439,8 +504,17 @@ impl Front {
                 cx.log(LogLevel::Info, message);
                 self.close(cx, id.connection);
             }
+            Outcome::Share(_) => unreachable!("the request is this shard's own"),
+            Outcome::First => {
+                connection.set_weight(id.number, frame.len());
+                shares::ask(cx, FIRST, id, Asked::Frame(frame.clone()));
+                self.park(id, Parked::First, Wait::default());
+            }
             Outcome::Wait(mut parked, wait) => {
                 connection.set_weight(id.number, wait.weight);
+                for owner in &wait.shares {
+                    shares::ask(cx, *owner, id, Asked::Frame(frame.clone()));
+                }
                 if let Parked::Fetch(pending) = &mut parked
                     && !connection.is_next(id.number)
                 {
@@ -452,7 +526,7 @@ impl Front {
                 connection.set_weight(id.number, frame.len());
                 connection.block(true);
                 assert!(connection.enqueue(), "a request that was taken up stands in no queue");
-                self.wait_for_room.push_front(id.connection);
+                self.wait_for_room.push_front(Producer::Connection(id.connection));
                 self.unfinished.insert(id.connection, (id, unfinished, frame.clone()));
             }
         }
@@ -484,7 +558,9 @@ impl Front {
         self.purgatory.settle(id);
         let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else { return };
         pending.set_due();
-        if self.connections.get(&id.connection).is_some_and(|connection| connection.is_next(id.number)) {
+        if !cx.seat.is_home_of(id.connection) {
+            self.read_share(cx, id);
+        } else if self.connections.get(&id.connection).is_some_and(|connection| connection.is_next(id.number)) {
             self.flush(cx, id.connection);
         }
     }
@@ -493,7 +569,15 @@ impl Front {
     /// everything was at hand.
     fn read(&mut self, cx: &mut Context<'_>, id: RequestId) -> Option<Outcome> {
         let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else { return None };
+        let budget = usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX);
         if !pending.is_due() {
+            if pending.has_unasked() && !pending.is_reading() {
+                shares::ask_for_records(
+                    cx,
+                    id,
+                    pending.ask((budget / limits::READ_SHARE).max(limits::SMALL_READ_BYTES)),
+                );
+            }
             return None;
         }
         if self.connections.get(&id.connection).is_some_and(Connection::is_lending) {
@@ -501,7 +585,6 @@ impl Front {
             pending.outdate();
             return None;
         }
-        let budget = usize::try_from(cx.config.memory.reads).unwrap_or(usize::MAX);
         let sends = self.connections.get(&id.connection).is_some_and(Connection::is_sending);
         let bytes_max = if self.read_bytes < budget {
             (budget / limits::READ_SHARE).max(limits::SMALL_READ_BYTES)
@@ -518,11 +601,18 @@ impl Front {
             }
             return None;
         }
-        let may_lend =
-            cx.config.segment_reads == SegmentReads::Splice && self.lending < limits::LENDING_CONNECTIONS_MAX;
+        let may_lend = cx.seat.is_home_of(id.connection)
+            && cx.config.segment_reads == SegmentReads::Splice
+            && self.lending < limits::LENDING_CONNECTIONS_MAX;
         let reads = pending.read(cx, bytes_max, if may_lend { limits::LENT_FILES_PER_ANSWER_MAX } else { 0 });
-        if reads.is_empty() {
+        let asks = pending.ask(bytes_max);
+        if pending.has_read_all() {
             return Some(self.finish_fetch(cx, id));
+        }
+        let waits_for_others = pending.awaited().next().is_some();
+        shares::ask_for_records(cx, id, asks);
+        if waits_for_others {
+            self.purgatory.set_deadline(id, cx.now.monotonic_us.saturating_add(limits::SHARE_WAIT_US));
         }
         if may_lend {
             self.connections.get_mut(&id.connection).expect("its turn has come").begin_lending();
@@ -552,7 +642,7 @@ impl Front {
             }
             is_named
         });
-        let connection = self.connections.get_mut(&id.connection).expect("a fetch goes with its connection");
+        let Some(connection) = self.connections.get_mut(&id.connection) else { return outcome };
         if connection.is_lending() && !connection.lend(lent) {
             self.lending -= 1;
         }
@@ -564,7 +654,10 @@ impl Front {
         for _ in 0..self.wait_for_memory.len() {
             let Some(id) = self.wait_for_memory.pop_front() else { break };
             let others = self.wait_for_memory.len();
-            self.flush(cx, id.connection);
+            match cx.seat.is_home_of(id.connection) {
+                true => self.flush(cx, id.connection),
+                false => self.read_share(cx, id),
+            }
             // Whoever still waits is behind the others now, so that next time these are asked first.
             waited_on += usize::from(self.wait_for_memory.len() > others);
             if waited_on >= limits::WAITING_READS_ASKED_MAX {
@@ -573,16 +666,28 @@ impl Front {
         }
     }
 
-    /// The first connection whose produce request the log has room for now.
-    fn next_with_room(&mut self, cx: &mut Context<'_>) -> Option<ConnectionId> {
-        while let Some(id) = self.wait_for_room.front().copied() {
-            if let Some((_, unfinished, _)) = self.unfinished.get(&id) {
-                return cx.logs.can_accept(unfinished.next_bytes).then_some(id);
-            }
-            match self.connections.get_mut(&id) {
-                Some(connection) if connection.next_frame().is_some() => return cx.logs.can_accept(0).then_some(id),
-                Some(connection) => connection.dequeue(),
-                None => {}
+    /// The first whose produce request the log has room for now.
+    fn next_with_room(&mut self, cx: &mut Context<'_>) -> Option<Producer> {
+        while let Some(first) = self.wait_for_room.front().copied() {
+            match first {
+                Producer::Share(request) => {
+                    if let Some((unfinished, _)) = self.shares_without_room.get(&request) {
+                        let next_bytes = unfinished.as_ref().map_or(0, |unfinished| unfinished.next_bytes);
+                        return cx.logs.can_accept(next_bytes).then_some(first);
+                    }
+                }
+                Producer::Connection(id) => {
+                    if let Some((_, unfinished, _)) = self.unfinished.get(&id) {
+                        return cx.logs.can_accept(unfinished.next_bytes).then_some(first);
+                    }
+                    match self.connections.get_mut(&id) {
+                        Some(connection) if connection.next_frame().is_some() => {
+                            return cx.logs.can_accept(0).then_some(first);
+                        }
+                        Some(connection) => connection.dequeue(),
+                        None => {}
+                    }
+                }
             }
             self.wait_for_room.pop_front();
         }
@@ -664,8 +769,11 @@ impl Front {
     fn forget_requests(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
         self.wait_for_memory.retain(|request| request.connection != id);
         self.unfinished.remove(&id);
-        while let Some(parked) = self.purgatory.take_any_of(id) {
+        while let Some((request, parked)) = self.purgatory.take_any_of(id) {
             if let Parked::Fetch(pending) = parked {
+                for owner in pending.awaited() {
+                    shares::forget(cx, owner, request);
+                }
                 self.read_bytes -= pending.held_bytes();
                 for found in pending.in_place() {
                     cx.logs.close_file(found.range.file, cx.actions);

@@ -3,6 +3,10 @@
 //! Invariant: neither an [`OpId`] nor a [`FileId`] is given out twice in the life of a shard.
 
 use crate::io::{FileId, OpId};
+use crate::mesh::ShardIndex;
+
+/// How far apart the ids of two shards begin: no shard ever gives out so many.
+const PER_SHARD: u64 = 1 << 48;
 
 /// The one source of a shard's [`OpId`]s and [`FileId`]s.
 #[derive(Debug, Default)]
@@ -15,6 +19,12 @@ impl Ids {
     /// A source that has given out nothing.
     pub const fn new() -> Self {
         Self { ops: 0, files: 0 }
+    }
+
+    /// A source for a shard of several, whose ids no other shard gives out.
+    pub const fn of_shard(shard: ShardIndex) -> Self {
+        let first = shard.0 as u64 * PER_SHARD;
+        Self { ops: first, files: first }
     }
 
     /// An operation id that was never given out before.
@@ -39,5 +49,6 @@ mod tests {
         let mut ids = Ids::new();
         assert_ne!(ids.op(), ids.op());
         assert_ne!(ids.file(), ids.file());
+        assert_eq!(Ids::of_shard(ShardIndex(3)).file().shard(), ShardIndex(3));
     }
 }

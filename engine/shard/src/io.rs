@@ -8,6 +8,7 @@
 //! recognised; completions arrive in any order; what depends on order is sequenced by the shard.
 
 use crate::config::ConnectionBounds;
+use crate::mesh::{Message, ShardIndex};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -29,13 +30,35 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
 
+impl OpId {
+    /// The shard that asked for it.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
+
 /// A file that the shard has asked the host to open. Chosen by the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u64);
 
-/// A client connection. Chosen by the host, never used twice while a shard lives.
+impl FileId {
+    /// The shard that opened it, or for which it was opened.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
+
+/// A client connection. Chosen by the host, never used twice while a shard lives; the upper 16 bits are the shard that it
+/// belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// The shard whose connection it is.
+    pub fn shard(self) -> ShardIndex {
+        ShardIndex((self.0 >> 48) as u16)
+    }
+}
 
 /// What happened.
 #[derive(Debug)]
@@ -71,6 +94,13 @@ pub enum Event {
         connection: ConnectionId,
         /// The request header and body.
         frame: Bytes,
+    },
+    /// Another shard of this node has sent something with [`Action::Send`].
+    Message {
+        /// Which one.
+        from: ShardIndex,
+        /// What.
+        message: Message,
     },
     /// An [`Action::Io`] ended.
     Completed {
@@ -108,6 +138,13 @@ pub enum Action {
         connection: ConnectionId,
         /// The frame in pieces.
         pieces: Vec<Piece>,
+    },
+    /// Hand this to another shard of the node. What one shard sends to another arrives, once and in order.
+    Send {
+        /// To whom.
+        to: ShardIndex,
+        /// What.
+        message: Message,
     },
     /// Read no more from this connection until told otherwise.
     PauseInput(ConnectionId),

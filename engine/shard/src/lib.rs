@@ -19,6 +19,7 @@ pub mod io;
 pub mod journal;
 pub mod limits;
 pub mod log;
+pub mod mesh;
 pub mod metadata;
 mod purgatory;
 pub mod shard;

@@ -61,6 +61,10 @@ pub const ANSWER_COUNTED_BYTES_MIN: usize = 16 << 10;
 /// One answer to a fetch takes at most this share of the memory for reads (a single batch may be larger).
 pub const READ_SHARE: usize = 4;
 
+/// How long an answer waits for what another shard has been asked to read, in microseconds: a shard that stands still must
+/// not hold up the partitions of others.
+pub const SHARE_WAIT_US: u64 = 5_000_000;
+
 /// What a fetch gets when clients that do not read hold the memory for reads, in bytes.
 pub const SMALL_READ_BYTES: usize = 64 << 10;
 

@@ -10,6 +10,7 @@ use crate::copies::{Copy, Kind};
 use crate::ids::Ids;
 use crate::io::{Action, FileId, IoError, LogLevel, Now, OpId, Step, is_full};
 use crate::journal::{Durability, EntryKind, Journal, JournalError, NewEntry};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -20,7 +21,7 @@ use corelog_replication::ids::{BrokerId, MetadataOffset};
 use corelog_replication::metadata::encoding::{self, EncodeError};
 use corelog_replication::metadata::{ApplyError, MetadataDelta, MetadataImage, MetadataRecord, snapshot};
 use corelog_replication::quorum::{
-    HardState, LogEntry, ProposalId, ProposeError, Quorum, ReadyNumber, Recovered, SnapshotMeta,
+    Committed, HardState, LogEntry, ProposalId, ProposeError, Quorum, ReadyNumber, Recovered, SnapshotMeta,
 };
 
 /// The snapshot file's magic and format version.
@@ -34,8 +35,8 @@ pub const FOLDER: &str = "metadata";
 pub struct Applied {
     /// What changed, or why the entry was refused (then nothing changed).
     pub delta: Result<MetadataDelta, ApplyError>,
-    /// The proposal of this run that it was.
-    pub proposal: Option<ProposalId>,
+    /// The entry.
+    pub entry: Committed,
 }
 
 /// What the disk held, collected entry by entry.
@@ -110,8 +111,141 @@ enum SnapshotStage {
     Waiting { until_us: Option<u64> },
 }
 
-/// See the module's description.
-pub struct Metadata {
+/// The metadata as a shard has it: with the log, or as the shard with the log tells it.
+pub enum Metadata {
+    /// The first shard's.
+    Log(Box<MetadataLog>),
+    /// What another shard has applied.
+    Follower(Box<MetadataImage>),
+}
+
+impl Metadata {
+    /// Goes on from what the disk held: see [`MetadataLog::recover`].
+    ///
+    /// # Errors
+    /// In words, when the log contradicts itself or the snapshot.
+    #[expect(clippy::too_many_arguments, reason = "everything that was recovered comes together here")]
+    pub fn recover(
+        node: BrokerId,
+        seed: u64,
+        copy: Option<Copy>,
+        log: RecoveredLog,
+        journal: Journal,
+        incarnation: u64,
+        block: usize,
+        loss: Option<&mut Vec<String>>,
+    ) -> Result<Self, String> {
+        let log = MetadataLog::recover(node, seed, copy, log, journal, incarnation, block, loss)?;
+        Ok(Self::Log(Box::new(log)))
+    }
+
+    /// For a shard that begins with this image and is told what follows.
+    pub fn follower(image: MetadataImage) -> Self {
+        Self::Follower(Box::new(image))
+    }
+
+    /// The metadata as it was committed and applied.
+    pub fn image(&self) -> &MetadataImage {
+        match self {
+            Self::Log(log) => &log.image,
+            Self::Follower(image) => image,
+        }
+    }
+
+    /// Applies what the shard with the log tells. In order, without holes.
+    pub(crate) fn follow(&mut self, entry: &Committed) -> Result<MetadataDelta, ApplyError> {
+        let Self::Follower(image) = self else { panic!("whoever has the log follows nobody") };
+        image.apply(entry.offset, entry.term, &entry.records)
+    }
+
+    /// The log, which only the first shard has.
+    fn log(&self) -> Option<&MetadataLog> {
+        match self {
+            Self::Log(log) => Some(log),
+            Self::Follower(_) => None,
+        }
+    }
+
+    fn log_mut(&mut self) -> Option<&mut MetadataLog> {
+        match self {
+            Self::Log(log) => Some(log),
+            Self::Follower(_) => None,
+        }
+    }
+
+    /// How many files its journal has at least; none where there is no log.
+    pub fn journal_files(&self) -> u32 {
+        self.log().map_or(0, |log| log.journal.files())
+    }
+
+    /// Whether everything that was ever committed is in the image.
+    pub fn is_caught_up(&self) -> bool {
+        self.log().is_none_or(|log| log.quorum.caught_up())
+    }
+
+    /// Proposes records, which apply together or not at all; [`Self::take_applied`] tells. Only where the log is.
+    ///
+    /// # Errors
+    /// Why nothing of it will happen; overloaded, too, while the journal has no room for it.
+    pub fn propose(&mut self, records: &[MetadataRecord]) -> Result<ProposalId, ProposeError> {
+        self.log_mut().expect("requests that change metadata are handled where the log is").propose(records)
+    }
+
+    /// What was applied since the last call, in order.
+    pub fn take_applied(&mut self) -> Vec<Applied> {
+        self.log_mut().map(|log| core::mem::take(&mut log.applied)).unwrap_or_default()
+    }
+
+    /// Whether [`Self::take_applied`] has something.
+    pub fn has_applied(&self) -> bool {
+        self.log().is_some_and(|log| !log.applied.is_empty())
+    }
+
+    /// Whether something was proposed that [`Self::turn`] has not taken up yet.
+    pub fn has_proposed(&self) -> bool {
+        self.log().is_some_and(|log| log.proposed.count > 0)
+    }
+
+    /// Moves everything one step on: part of every end of turn, and after every completion.
+    pub fn turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
+        if let Some(log) = self.log_mut() {
+            log.turn(now, ids, actions);
+        }
+    }
+
+    /// An operation that the shard started has ended. Returns whether it was one of the metadata log's.
+    ///
+    /// # Errors
+    /// In words, when the process must not go on.
+    pub fn completed(
+        &mut self,
+        op: OpId,
+        result: &Result<Vec<Bytes>, IoError>,
+        ids: &mut Ids,
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, String> {
+        self.log_mut().map_or(Ok(false), |log| log.completed(op, result, ids, actions))
+    }
+
+    /// Whether everything proposed is applied and the journal is at rest. A snapshot for which there is no space is not
+    /// waited for: the journal keeps what would be in it.
+    pub fn is_quiet(&self) -> bool {
+        self.log().is_none_or(MetadataLog::is_quiet)
+    }
+
+    /// Closes the journal, so that the next start knows that nothing is missing. Call until it says true.
+    pub fn close(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) -> bool {
+        self.log_mut().is_none_or(|log| log.close(now, ids, actions))
+    }
+
+    /// When the metadata log wants a tick, in microseconds of the monotonic clock.
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        self.log().and_then(MetadataLog::next_deadline_us)
+    }
+}
+
+/// The metadata log of the node, and what came of it.
+pub struct MetadataLog {
     quorum: Quorum,
     image: MetadataImage,
     journal: Journal,
@@ -142,14 +276,14 @@ const SNAPSHOT_AGAIN_AFTER_US: u64 = 1_000_000;
 /// What an entry adds to the records in it, at most.
 const ENTRY_OVERHEAD: usize = 64;
 
-impl Metadata {
+impl MetadataLog {
     /// Goes on from what the disk held. Drive it with [`Self::turn`] until it is [`Self::is_caught_up`]. With `loss`, what
     /// cannot be used is given up and named there.
     ///
     /// # Errors
     /// In words, when the log contradicts itself or the snapshot.
     #[expect(clippy::too_many_arguments, reason = "everything that was recovered comes together here")]
-    pub fn recover(
+    fn recover(
         node: BrokerId,
         seed: u64,
         copy: Option<Copy>,
@@ -188,26 +322,11 @@ impl Metadata {
         })
     }
 
-    /// The metadata as it was committed and applied.
-    pub fn image(&self) -> &MetadataImage {
-        &self.image
-    }
-
-    /// How many files its journal has at least.
-    pub fn journal_files(&self) -> u32 {
-        self.journal.files()
-    }
-
-    /// Whether everything that was ever committed is in the image.
-    pub fn is_caught_up(&self) -> bool {
-        self.quorum.caught_up()
-    }
-
     /// Proposes records, which apply together or not at all; [`Self::take_applied`] tells.
     ///
     /// # Errors
     /// Why nothing of it will happen; overloaded, too, while the journal has no room for it.
-    pub fn propose(&mut self, records: &[MetadataRecord]) -> Result<ProposalId, ProposeError> {
+    fn propose(&mut self, records: &[MetadataRecord]) -> Result<ProposalId, ProposeError> {
         let len = encoding::encode(records).map_err(ProposeError::Unencodable)?.len() + ENTRY_OVERHEAD;
         if len > self.journal.geometry().payload_max() {
             return Err(ProposeError::Unencodable(EncodeError::TooLarge));
@@ -222,23 +341,8 @@ impl Metadata {
         Ok(id)
     }
 
-    /// What was applied since the last call, in order.
-    pub fn take_applied(&mut self) -> Vec<Applied> {
-        core::mem::take(&mut self.applied)
-    }
-
-    /// Whether [`Self::take_applied`] has something.
-    pub fn has_applied(&self) -> bool {
-        !self.applied.is_empty()
-    }
-
-    /// Whether something was proposed that [`Self::turn`] has not taken up yet.
-    pub fn has_proposed(&self) -> bool {
-        self.proposed.count > 0
-    }
-
     /// Moves everything one step on: part of every end of turn, and after every completion.
-    pub fn turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
+    fn turn(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) {
         loop {
             while let Some(ready) = self.quorum.poll_ready() {
                 self.persist(ready.number, ready.hard_state, &ready.entries);
@@ -255,7 +359,7 @@ impl Metadata {
             }
             for entry in committed {
                 let delta = self.image.apply(entry.offset, entry.term, &entry.records);
-                self.applied.push(Applied { delta, proposal: entry.proposal });
+                self.applied.push(Applied { delta, entry });
             }
         }
         self.snapshot_turn(now, ids, actions);
@@ -332,7 +436,7 @@ impl Metadata {
     ///
     /// # Errors
     /// In words, when the process must not go on.
-    pub fn completed(
+    fn completed(
         &mut self,
         op: OpId,
         result: &Result<Vec<Bytes>, IoError>,
@@ -377,18 +481,18 @@ impl Metadata {
 
     /// Whether everything proposed is applied and the journal is at rest. A snapshot for which there is no space is not
     /// waited for: the journal keeps what would be in it.
-    pub fn is_quiet(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         let waits = self.snapshot.as_ref().is_none_or(|s| matches!(s.stage, SnapshotStage::Waiting { .. }));
         self.persisting.is_empty() && waits && self.closing.is_none() && self.journal.is_idle()
     }
 
     /// Closes the journal, so that the next start knows that nothing is missing. Call until it says true.
-    pub fn close(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) -> bool {
+    fn close(&mut self, now: Now, ids: &mut Ids, actions: &mut Vec<Action>) -> bool {
         self.is_quiet() && self.journal.close(now.monotonic_us, self.image.offset().0, ids, actions)
     }
 
     /// When the metadata log wants a tick, in microseconds of the monotonic clock.
-    pub fn next_deadline_us(&self) -> Option<u64> {
+    fn next_deadline_us(&self) -> Option<u64> {
         let again = self.snapshot.as_ref().and_then(|snapshot| match snapshot.stage {
             SnapshotStage::Waiting { until_us } => Some(until_us.unwrap_or(0)),
             _ => None,

@@ -120,6 +120,14 @@ impl<T> Purgatory<T> {
         }
     }
 
+    /// A parked request without a deadline expires then.
+    pub(crate) fn set_deadline(&mut self, id: RequestId, deadline_us: u64) {
+        let entry = self.parked.get_mut(&id).expect("only parked requests have deadlines");
+        assert!(entry.deadline_us.is_none(), "the request was settled before");
+        entry.deadline_us = Some(deadline_us);
+        self.deadlines.insert((deadline_us, id));
+    }
+
     /// The requests that watch a partition, with the entry concerned.
     pub(crate) fn watchers(&self, partition: PartitionId) -> impl Iterator<Item = (RequestId, usize)> {
         let first = RequestId { connection: ConnectionId(0), number: 0 };
@@ -164,10 +172,10 @@ impl<T> Purgatory<T> {
     }
 
     /// Some parked request of a connection, taken out; call it until it gives none.
-    pub(crate) fn take_any_of(&mut self, connection: ConnectionId) -> Option<T> {
+    pub(crate) fn take_any_of(&mut self, connection: ConnectionId) -> Option<(RequestId, T)> {
         let all = RequestId { connection, number: 0 }..=RequestId { connection, number: u64::MAX };
         let id = *self.parked.range(all).next()?.0;
-        self.take(id)
+        self.take(id).map(|request| (id, request))
     }
 
     /// All parked requests.
@@ -273,7 +281,7 @@ mod tests {
         assert_eq!(purgatory.watchers(cold).collect::<Vec<_>>(), vec![(id(1, 0), 6)]);
         purgatory.settle(id(0, 0));
         assert_eq!(purgatory.get_mut(id(0, 0)), Some(&mut 0));
-        assert_eq!(purgatory.take_any_of(ConnectionId(1)), Some(1));
+        assert_eq!(purgatory.take_any_of(ConnectionId(1)), Some((id(1, 0), 1)));
         assert_eq!(purgatory.take_any_of(ConnectionId(1)), None);
         assert_eq!(purgatory.watchers(hot).collect::<Vec<_>>(), vec![(id(2, 0), 4)]);
         assert_eq!(purgatory.watchers(cold).count(), 0);

@@ -1,15 +1,19 @@
 //! One core's decisions: routes events to the front, the logs and the metadata, and lets each finish its turn.
 //!
-//! Owns nothing but the parts and the order between them. The rules are in the parts.
+//! Owns nothing but the parts and the order between them. The rules are in the parts; between shards they are in
+//! [`peers`].
 //!
-//! Invariants: metadata is applied to the logs before whoever proposed it is answered; commits are cut at the end of a
-//! turn, after everything that the turn brought was appended; a stop answers clients first, then writes back, then
-//! closes the journals, and only then says so in the superblock.
+//! Invariants: metadata is applied to the logs of every shard before whoever proposed it is answered; commits are cut at
+//! the end of a turn, after everything that the turn brought was appended; a stop answers clients first, on all shards, then
+//! writes back, then closes the journals, and only then says so in the superblock.
+
+mod peers;
 
 use crate::config::{BrokerConfig, TopicConfig, is_inert};
 use crate::front::{Context, Front};
 use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
 use crate::log::Logs;
+use crate::mesh::Seat;
 use crate::metadata::{Applied, Metadata};
 use crate::superblock::Superblock;
 use alloc::format;
@@ -17,9 +21,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
-use corelog_replication::ids::BrokerId;
-use corelog_replication::metadata::{MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, TopicImage};
+use corelog_replication::ids::{BrokerId, PartitionIndex};
+use corelog_replication::metadata::{
+    ApplyError, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, TopicImage,
+};
 use corelog_replication::quorum::{ProposalId, ProposeError};
+
+use peers::Peers;
 
 /// How often one turn goes round while its parts give each other work. What is left then comes in the next turn.
 const ROUNDS_MAX: usize = 8;
@@ -33,21 +41,34 @@ const STOP_WITHOUT_SPACE_US: u64 = 5_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     Running,
-    Answering { until_us: u64 },
-    WritingBack { since_us: u64 },
+    Answering {
+        until_us: u64,
+    },
+    /// This shard has answered; other shards may still ask it for their share.
+    OthersAnswering,
+    WritingBack {
+        since_us: u64,
+    },
+    /// The first shard waits for the others.
+    OthersWritingBack,
     ClosingMetadata,
-    MarkingClean { op: OpId },
+    MarkingClean {
+        op: OpId,
+    },
     Done,
 }
 
 /// See the module's description.
 pub struct Shard {
+    seat: Seat,
     config: BrokerConfig,
     node: BrokerId,
     logs: Logs,
     metadata: Metadata,
     front: Front,
-    superblock: Superblock,
+    peers: Peers,
+    /// The first shard's.
+    superblock: Option<Superblock>,
     stop: Stop,
     has_more: bool,
     /// The host does not know the bounds for connections that are in force.
@@ -57,24 +78,34 @@ pub struct Shard {
 impl Shard {
     /// Puts the recovered parts together.
     pub(crate) fn new(
+        seat: Seat,
         config: BrokerConfig,
         logs: Logs,
         metadata: Metadata,
         front: Front,
-        superblock: Superblock,
+        superblock: Option<Superblock>,
     ) -> Self {
+        assert_eq!(superblock.is_some(), seat.is_first(), "the first shard keeps the superblock");
         let node = BrokerId(config.node_id);
+        let peers = Peers::new(seat, metadata.image().offset().0);
         Self {
+            seat,
             config,
             node,
             logs,
             metadata,
             front,
+            peers,
             superblock,
             stop: Stop::Running,
             has_more: false,
             bounds_changed: true,
         }
+    }
+
+    /// Its place among the shards of the node.
+    pub fn seat(&self) -> Seat {
+        self.seat
     }
 
     /// The logs, for tests and tools.
@@ -107,6 +138,7 @@ impl Shard {
             Event::Completed { op, result } => self.completed(now, op, result, actions),
             Event::FreeSpace { bytes } => self.logs.set_free_bytes(bytes, actions),
             Event::Tick => {}
+            Event::Message { from, message } => self.message(now, from, message, actions),
             Event::Stop => {
                 if self.stop == Stop::Running {
                     self.stop = Stop::Answering { until_us: now.monotonic_us + STOP_ANSWERS_US };
@@ -133,9 +165,6 @@ impl Shard {
 
     /// Finishes the turn: after every drained batch of events, and when the deadline has passed.
     pub fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if core::mem::take(&mut self.bounds_changed) {
-            actions.push(Action::LimitConnections(self.config.connections.clone()));
-        }
         self.has_more = true;
         for _ in 0..ROUNDS_MAX {
             self.metadata.turn(now, self.logs.ids_mut(), actions);
@@ -155,6 +184,9 @@ impl Shard {
                 break;
             }
         }
+        if core::mem::take(&mut self.bounds_changed) && self.seat.is_first() {
+            actions.push(Action::LimitConnections(self.config.connections.clone()));
+        }
         self.stop_turn(now, actions);
     }
 
@@ -170,7 +202,8 @@ impl Shard {
     }
 
     fn with_front(&mut self, now: Now, actions: &mut Vec<Action>, call: impl FnOnce(&mut Front, &mut Context<'_>)) {
-        let mut cx = Context { now, logs: &mut self.logs, metadata: &mut self.metadata, config: &self.config, actions };
+        let (seat, config) = (self.seat, &self.config);
+        let mut cx = Context { now, seat, logs: &mut self.logs, metadata: &mut self.metadata, config, actions };
         call(&mut self.front, &mut cx);
     }
 
@@ -195,8 +228,25 @@ impl Shard {
         }
     }
 
+    /// What the metadata log has committed: for this shard, and for the others.
     fn apply(&mut self, now: Now, applied: Applied, actions: &mut Vec<Action>) {
-        let outcome = match &applied.delta {
+        let Applied { delta, entry } = applied;
+        let outcome = self.apply_delta_or_error(delta, actions);
+        if self.seat.shards == 1 {
+            if let Some(proposal) = entry.proposal {
+                self.with_front(now, actions, |front, cx| front.proposal_applied(cx, proposal, outcome));
+            }
+            return;
+        }
+        self.peers.tell(entry, outcome, actions);
+    }
+
+    fn apply_delta_or_error(
+        &mut self,
+        delta: Result<MetadataDelta, ApplyError>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Rejection> {
+        let outcome = match &delta {
             Ok(delta) => {
                 self.apply_delta(delta, actions);
                 Ok(())
@@ -204,9 +254,7 @@ impl Shard {
             Err(error) => Err(Rejection::from(error)),
         };
         self.logs.set_metadata_offset(self.metadata.image().offset().0);
-        if let Some(proposal) = applied.proposal {
-            self.with_front(now, actions, |front, cx| front.proposal_applied(cx, proposal, outcome));
-        }
+        outcome
     }
 
     fn apply_delta(&mut self, delta: &MetadataDelta, actions: &mut Vec<Action>) {
@@ -221,7 +269,12 @@ impl Shard {
                     }
                 }
                 MetadataChange::TopicCreated(topic) => {
-                    create_partitions(&mut self.logs, topic, self.node, &topic_config(&self.config, topic, actions))
+                    let config = topic_config(&self.config, topic, actions);
+                    create_partitions(&mut self.logs, self.seat, topic, PartitionIndex(0), self.node, &config);
+                }
+                MetadataChange::PartitionsAdded { topic, first } => {
+                    let config = topic_config(&self.config, topic, actions);
+                    create_partitions(&mut self.logs, self.seat, topic, *first, self.node, &config);
                 }
                 MetadataChange::TopicConfigChanged { topic, .. } => {
                     let config = topic_config(&self.config, topic, actions);
@@ -241,11 +294,12 @@ impl Shard {
                 }
                 MetadataChange::BrokerConfigChanged { key, value } => {
                     broker_changed = true;
-                    warn_of_inert(key, value.is_some(), actions);
+                    warn_of_inert(key, value.is_some() && self.seat.is_first(), actions);
                 }
                 MetadataChange::OwnBrokerConfigChanged { broker_id, key, value } => {
-                    broker_changed |= *broker_id == self.node;
-                    warn_of_inert(key, value.is_some() && *broker_id == self.node, actions);
+                    let is_ours = *broker_id == self.node;
+                    broker_changed |= is_ours;
+                    warn_of_inert(key, value.is_some() && is_ours && self.seat.is_first(), actions);
                 }
                 // Nothing in a shard depends on these.
                 MetadataChange::BrokerRegistered(_)
@@ -260,10 +314,13 @@ impl Shard {
 
     /// Acts on the settings of this broker as the metadata has them now.
     fn reconfigure(&mut self, actions: &mut Vec<Action>) {
+        self.bounds_changed = true;
+        // What does not fit is reported once for all shards.
+        let mut ignored = Vec::new();
+        let actions = if self.seat.is_first() { actions } else { &mut ignored };
         for message in set_dynamic(&mut self.config, self.metadata.image(), self.node) {
             actions.push(Action::Log { level: LogLevel::Warn, message });
         }
-        actions.push(Action::LimitConnections(self.config.connections.clone()));
         self.logs.set_producer_expiration(self.config.producer_id_expiration_ms);
         for topic in self.metadata.image().topics() {
             let config = topic_config(&self.config, topic, actions);
@@ -279,13 +336,17 @@ impl Shard {
         if let Stop::Answering { until_us } = self.stop
             && (self.front.is_idle() || now.monotonic_us >= until_us)
         {
+            self.stop = Stop::OthersAnswering;
+            self.peers.tell_idle(actions);
+        }
+        if self.stop == Stop::OthersAnswering && self.peers.may_write_back(actions) {
             self.logs.begin_stop();
             self.stop = Stop::WritingBack { since_us: now.monotonic_us };
             self.logs.end_of_turn(now, actions);
         }
         if let Stop::WritingBack { since_us } = self.stop {
             if self.logs.is_stopped() {
-                self.stop = Stop::ClosingMetadata;
+                self.stop = Stop::OthersWritingBack;
             } else if self.logs.is_out_of_space() && now.monotonic_us >= since_us + STOP_WITHOUT_SPACE_US {
                 self.stop = Stop::Done;
                 let message = String::from(
@@ -295,10 +356,20 @@ impl Shard {
                 actions.push(Action::Fatal { message });
             }
         }
+        if self.stop == Stop::OthersWritingBack {
+            if !self.seat.is_first() {
+                self.peers.tell_written_back(actions);
+                self.stop = Stop::Done;
+                actions.push(Action::Stopped);
+            } else if self.peers.have_written_back() {
+                self.stop = Stop::ClosingMetadata;
+            }
+        }
         if self.stop == Stop::ClosingMetadata && self.metadata.close(now, self.logs.ids_mut(), actions) {
             let ids = self.logs.ids_mut();
             let op = ids.op();
-            let steps = self.superblock.mark_clean(ids);
+            let superblock = self.superblock.as_mut().expect("the first shard keeps it");
+            let steps = superblock.mark_clean(ids);
             actions.push(Action::Io { op, steps });
             self.stop = Stop::MarkingClean { op };
         }
@@ -329,9 +400,17 @@ pub(crate) fn topic_config(config: &BrokerConfig, topic: &TopicImage, actions: &
     in_force
 }
 
-/// Adds the partitions of a topic that this node leads.
-pub(crate) fn create_partitions(logs: &mut Logs, topic: &TopicImage, node: BrokerId, config: &TopicConfig) {
-    for partition in topic.partitions().iter().filter(|p| p.leader == node) {
+/// Adds the partitions of a topic that this node leads and this shard owns, from `first` on.
+pub(crate) fn create_partitions(
+    logs: &mut Logs,
+    seat: Seat,
+    topic: &TopicImage,
+    first: PartitionIndex,
+    node: BrokerId,
+    config: &TopicConfig,
+) {
+    let is_ours = |index: PartitionIndex| index >= first && seat.owns(topic.id(), index.0);
+    for partition in topic.partitions().iter().filter(|p| p.leader == node && is_ours(p.index)) {
         logs.create(topic.id(), topic.name(), partition.index.0, partition.leader_epoch.0, config.clone());
     }
 }

@@ -17,8 +17,11 @@ use corelog_wire::buffer::{ALIGN, AlignedBuf};
 use crate::ids::Ids;
 use crate::io::{Disk, ENOENT, IoError, OpenMode, Step};
 
-/// The version of the superblock's format that is written, and the only one that is read.
-pub const VERSION: u16 = 1;
+/// The newest version of the superblock's format. All from 1 on are read.
+pub const VERSION: u16 = 2;
+/// Of a directory that was laid out for one shard from the beginning. A program that knows no other version would start
+/// with one shard, whatever the superblock says, and write over the segments of the others.
+const VERSION_ALONE: u16 = 1;
 /// The paths of the two copies, relative to the data directory.
 pub const PATHS: [&str; 2] = ["superblock-a", "superblock-b"];
 /// The least block size, in bytes, that a data directory is given.
@@ -27,8 +30,8 @@ pub const BLOCK_MIN: usize = 4096;
 const MAGIC: [u8; 4] = *b"CLSB";
 /// The checksum covers the bytes from 8 to here.
 const LEN: usize = 256;
-/// What a data directory holds once it was used; a superblock cannot be missing beside it.
-const USED: [&str; 3] = ["shard-0", "metadata", "topics"];
+/// What a data directory holds once it was used, but for the shards' folders; a superblock cannot be missing beside it.
+const USED: [&str; 2] = ["metadata", "topics"];
 
 /// What the superblock says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +123,7 @@ impl fmt::Display for SuperblockError {
             Self::Io(error) => write!(f, "the superblock: {} (errno {})", error.what, error.errno),
             Self::Version { path, found } => write!(
                 f,
-                "{path} has format version {found}, this program knows version {VERSION}: use the program that wrote \
+                "{path} has format version {found}, this program knows versions up to {VERSION}: use the program that wrote \
                  the data directory, or a later one"
             ),
             Self::Damaged => write!(
@@ -193,9 +196,9 @@ impl Superblock {
             (None, Some(b)) => (b, 0),
             (None, None) if copies.contains(&Copy::Bad) => return Err(SuperblockError::Damaged),
             (None, None) => {
-                let names: Vec<String> = disk.list("")?.into_iter().map(|entry| entry.name).collect();
-                return match USED.iter().find(|used| names.iter().any(|name| name == **used)) {
-                    Some(beside) => Err(SuperblockError::Missing { beside: beside.to_string() }),
+                let used = |name: &String| name.starts_with("shard-") || USED.contains(&name.as_str());
+                return match disk.list("")?.into_iter().map(|entry| entry.name).find(used) {
+                    Some(beside) => Err(SuperblockError::Missing { beside }),
                     None => Ok(None),
                 };
             }
@@ -344,10 +347,14 @@ fn read_copy(disk: &mut dyn Disk, ids: &mut Ids, path: &str) -> Result<Option<Ve
 }
 
 impl Contents {
+    fn version(&self) -> u16 {
+        if self.shards == 1 && self.layout_generation == 0 { VERSION_ALONE } else { VERSION }
+    }
+
     fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         bytes[..4].copy_from_slice(&MAGIC);
-        put(&mut bytes, 8, VERSION.to_le_bytes());
+        put(&mut bytes, 8, self.version().to_le_bytes());
         put(&mut bytes, 12, self.block.to_le_bytes());
         put(&mut bytes, 16, self.generation.to_le_bytes());
         put(&mut bytes, 24, self.incarnation.to_le_bytes());
@@ -372,7 +379,7 @@ impl Contents {
             return Err(Bad::Torn);
         }
         let version = u16::from_le_bytes(at(bytes, 8));
-        if version != VERSION {
+        if !(VERSION_ALONE..=VERSION).contains(&version) {
             return Err(Bad::Version(version));
         }
         let block = u32::from_le_bytes(at(bytes, 12));
@@ -401,7 +408,7 @@ impl Contents {
 pub fn inspect(bytes: &[u8]) -> Result<Contents, String> {
     Contents::decode(bytes).map_err(|bad| match bad {
         Bad::Torn => String::from("CORRUPT: magic number or checksum do not match"),
-        Bad::Version(found) => format!("it has format version {found}, this program knows version {VERSION}"),
+        Bad::Version(found) => format!("it has format version {found}, this program knows versions up to {VERSION}"),
     })
 }
 
@@ -447,11 +454,20 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_knows_one_shard_is_kept_from_several() {
+        let alone = Contents { shards: 1, layout_generation: 0, ..contents() };
+        assert_eq!((alone.encode()[8], inspect(&alone.encode())), (1, Ok(alone)));
+        for other in [Contents { shards: 2, ..alone }, Contents { layout_generation: 1, ..alone }] {
+            assert_eq!((other.encode()[8], inspect(&other.encode())), (2, Ok(other)));
+        }
+    }
+
+    #[test]
     fn another_version_is_named() {
         let mut bytes = contents().encode();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let crc = crc32c::crc32c(&bytes[8..]);
         put(&mut bytes, 4, crc.to_le_bytes());
-        assert_eq!(inspect(&bytes).unwrap_err(), "it has format version 2, this program knows version 1");
+        assert_eq!(inspect(&bytes).unwrap_err(), "it has format version 3, this program knows versions up to 2");
     }
 }

@@ -11,9 +11,10 @@ use alloc::vec::Vec;
 use corelog_wire::error_code::ErrorCode;
 
 use super::Rejection;
-use crate::ids::{BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId};
+use super::assignment::{check_replicas, check_room, first_broker, new_partitions};
+use crate::ids::{BrokerId, TopicId};
 use crate::limits;
-use crate::metadata::{ApplyError, MetadataImage, MetadataRecord, PartitionAssignment, encoding, topic_name};
+use crate::metadata::{ApplyError, MetadataImage, MetadataRecord, encoding, topic_name};
 use crate::placement;
 
 /// Kafka keeps its own metadata under this name; no client may have a topic called so.
@@ -166,7 +167,7 @@ impl Request<'_> {
         let replicas =
             if topic.assignments.is_empty() { self.place(topic, topic_id)? } else { self.take_assignments(topic)? };
         let partitions = replicas.len();
-        self.check_room(partitions)?;
+        check_room(self.partitions, partitions, self.defaults.partitions_max)?;
 
         let num_partitions = i32::try_from(partitions).expect("it is below the bound of a request");
         let replication_factor = i16::try_from(replicas[0].len()).expect("it is below the bound of a partition");
@@ -250,9 +251,7 @@ impl Request<'_> {
             let message = format!("{factor} replicas cannot be placed on {} brokers", self.brokers.len());
             return Err(Rejection::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));
         }
-        // The id is random, so topics start at random brokers.
-        let start = (u128::from_le_bytes(topic_id.0) >> 64) as u64;
-        Ok(placement::place(&self.brokers, start, count, factor))
+        Ok(placement::place(&self.brokers, first_broker(topic_id), count, factor))
     }
 
     fn take_assignments(&self, topic: &NewTopic<'_>) -> Result<Vec<Vec<BrokerId>>, Rejection> {
@@ -263,7 +262,7 @@ impl Request<'_> {
         let refuse = |message: String| Rejection::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
         let mut by_index = BTreeMap::new();
         for NewAssignment { partition_index, broker_ids } in &topic.assignments {
-            let replicas = self.check_replicas(*partition_index, broker_ids).map_err(refuse)?;
+            let replicas = check_replicas(&self.brokers, *partition_index, broker_ids).map_err(refuse)?;
             if by_index.insert(*partition_index, replicas).is_some() {
                 return Err(refuse(format!("partition {partition_index} is assigned more than once")));
             }
@@ -277,32 +276,6 @@ impl Request<'_> {
         }
         Ok(replicas)
     }
-
-    fn check_replicas(&self, partition: i32, broker_ids: &[i32]) -> Result<Vec<BrokerId>, String> {
-        if broker_ids.is_empty() || broker_ids.len() > limits::REPLICAS_PER_PARTITION_MAX {
-            return Err(format!("partition {partition} has no replica, or too many"));
-        }
-        let mut replicas = Vec::with_capacity(broker_ids.len());
-        for id in broker_ids.iter().copied().map(BrokerId) {
-            if replicas.contains(&id) {
-                return Err(format!("partition {partition} has two replicas on broker {id}"));
-            }
-            if self.brokers.binary_search(&id).is_err() {
-                return Err(format!("partition {partition} is assigned to broker {id}, which there is not"));
-            }
-            replicas.push(id);
-        }
-        Ok(replicas)
-    }
-
-    fn check_room(&self, partitions: usize) -> Result<(), Rejection> {
-        if self.partitions.saturating_add(partitions) > self.defaults.partitions_max {
-            let message =
-                format!("there are {} partitions, of {} at most", self.partitions, self.defaults.partitions_max);
-            return Err(Rejection::new(ErrorCode::POLICY_VIOLATION, message));
-        }
-        Ok(())
-    }
 }
 
 /// Kafka keeps two ids for itself (zero and one) and never gives out one whose text begins with a dash, which command
@@ -312,14 +285,7 @@ fn is_reserved(id: TopicId) -> bool {
 }
 
 fn records(topic: &NewTopic<'_>, topic_id: TopicId, replicas: Vec<Vec<BrokerId>>) -> Vec<MetadataRecord> {
-    let assign = |(index, replicas): (i32, Vec<BrokerId>)| PartitionAssignment {
-        index: PartitionIndex(index),
-        leader: replicas[0],
-        replicas,
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: PartitionEpoch(0),
-    };
-    let partitions = (0..).zip(replicas).map(assign).collect();
+    let partitions = new_partitions(0, replicas);
     let mut records = Vec::with_capacity(1 + topic.configs.len());
     records.push(MetadataRecord::Topic { name: topic.name.to_string(), topic_id, partitions });
     for (key, value) in &topic.configs {

@@ -251,6 +251,128 @@ fn assignments_are_kafkas() {
     assert_eq!(replicas, [[BrokerId(2), BrokerId(3)], [BrokerId(3), BrokerId(1)]]);
 }
 
+fn more(image: &MetadataImage, name: &str, count: i32, assignments: Option<&[&[i32]]>) -> ErrorCode {
+    let assignments = assignments.map(|all| all.iter().map(|ids| ids.to_vec()).collect());
+    let results = create_partitions(image, &[MorePartitions { name, count, assignments }], DEFAULTS.partitions_max);
+    assert_eq!((results.len(), results[0].name.as_str()), (1, name));
+    match &results[0].outcome {
+        Ok(records) => {
+            apply(&mut image.clone(), records);
+            ErrorCode::NONE
+        }
+        Err(rejection) => {
+            assert!(!rejection.message.is_empty());
+            rejection.code
+        }
+    }
+}
+
+#[test]
+fn new_partitions_are_kafkas() {
+    let mut image = image(&[1, 2, 3], &[]);
+    let created = create(&image, &[assigned("a", &[(0, &[2, 1]), (1, &[1, 3])])]);
+    apply(&mut image, &created[0].outcome.as_ref().expect("it is a good topic").records);
+    for (count, expected) in [
+        (i32::MIN, ErrorCode::INVALID_PARTITIONS),
+        (0, ErrorCode::INVALID_PARTITIONS),
+        (1, ErrorCode::INVALID_PARTITIONS),
+        (2, ErrorCode::INVALID_PARTITIONS),
+        (3, ErrorCode::NONE),
+        (10_002, ErrorCode::NONE),
+        (10_003, ErrorCode::POLICY_VIOLATION),
+        (i32::MAX, ErrorCode::POLICY_VIOLATION),
+    ] {
+        assert_eq!(more(&image, "a", count, None), expected, "{count}");
+    }
+    assert_eq!(more(&image, "b", 1, None), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(more(&image, "b", -1, Some(&[])), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(more(&image, "a", 2, Some(&[])), ErrorCode::INVALID_PARTITIONS);
+
+    let wrong = ErrorCode::INVALID_REPLICA_ASSIGNMENT;
+    for (assignments, expected) in [
+        (&[][..], wrong),
+        (&[&[1, 2][..]][..], wrong),
+        (&[&[1, 2], &[2, 3], &[3, 1]], wrong),
+        (&[&[1, 2], &[]], wrong),
+        (&[&[1, 2], &[2, 2]], wrong),
+        (&[&[1, 2], &[2, 4]], wrong),
+        (&[&[1, 2], &[2, -1]], wrong),
+        (&[&[1, 2], &[2]], wrong),
+        (&[&[1, 2], &[2, 1, 3]], wrong),
+        (&[&[3, 2], &[2, 1]], ErrorCode::NONE),
+    ] {
+        assert_eq!(more(&image, "a", 4, Some(assignments)), expected, "{assignments:?}");
+    }
+    // A wrong number of them comes before what is in them, and before any bound.
+    assert_eq!(more(&image, "a", i32::MAX, Some(&[&[9]])), wrong);
+}
+
+#[test]
+fn new_partitions_go_on_where_the_others_end() {
+    let mut image = image(&[1, 2, 3], &[]);
+    let wanted = NewTopic { num_partitions: 2, replication_factor: 2, ..new("a") };
+    let results = create(&image, &[wanted]);
+    apply(&mut image, &results[0].outcome.as_ref().expect("it is a good topic").records);
+    for count in [5, 9] {
+        let wanted = [MorePartitions { name: "a", count, assignments: None }];
+        let results = create_partitions(&image, &wanted, DEFAULTS.partitions_max);
+        apply(&mut image, results[0].outcome.as_ref().expect("there may be more"));
+    }
+    let topic = topic(&image, "a");
+    assert_eq!(topic.partitions().len(), 9);
+    for [one, next] in topic.partitions().windows(2).map(|pair| [&pair[0], &pair[1]]) {
+        assert_eq!((one.leader, one.leader_epoch), (one.replicas[0], LeaderEpoch(0)));
+        assert_eq!(next.leader, one.replicas[1], "the next leader is the next broker");
+    }
+}
+
+#[test]
+fn topics_get_more_partitions_on_their_own() {
+    let mut image = image(&[1], &["a", "b", "c"]);
+    let to = |name, count| MorePartitions { name, count, assignments: None };
+    let wanted = [to("a", 3), to("b", 5), to("no", 3), to("b", 6), to("c", 10_001), to("c", 2)];
+    let codes: Vec<_> = create_partitions(&image, &wanted, DEFAULTS.partitions_max)
+        .into_iter()
+        .map(|result| {
+            (result.name, result.outcome.map_err(|no| no.code).map(|records| apply(&mut image, &records).len()))
+        })
+        .collect();
+    let twice = Err(ErrorCode::INVALID_REQUEST);
+    let expected = [("a", Ok(1)), ("b", twice), ("no", Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)), ("c", twice)];
+    assert_eq!(codes, expected.map(|(name, result)| (name.to_string(), result)));
+    assert_eq!(topic(&image, "a").partitions().len(), 3);
+
+    // What one request creates is bounded over all its topics, and so is what there is.
+    let wanted = [to("a", 3 + 6_000), to("b", 2 + 4_001), to("c", 2 + 4_000)];
+    let codes = |max| {
+        create_partitions(&image, &wanted, max)
+            .into_iter()
+            .map(|it| it.outcome.map_err(|no| no.code).is_ok())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(codes(20_000), [true, false, true]);
+    assert_eq!(codes(7 + 6_000), [true, false, false]);
+    assert_eq!(codes(7 + 5_999), [false, true, false]);
+}
+
+#[test]
+fn where_brokers_are_gone_nothing_can_be_placed() {
+    let mut image = image(&[], &[]);
+    let partitions = vec![crate::metadata::PartitionAssignment {
+        index: PartitionIndex(0),
+        replicas: vec![BrokerId(1), BrokerId(2)],
+        leader: BrokerId(1),
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: crate::ids::PartitionEpoch(0),
+    }];
+    apply(&mut image, &[MetadataRecord::Topic { name: "a".to_string(), topic_id: TopicId([5; 16]), partitions }]);
+    assert_eq!(more(&image, "a", 2, None), ErrorCode::INVALID_REPLICATION_FACTOR);
+    apply(&mut image, &start_broker(&broker(1), true));
+    assert_eq!(more(&image, "a", 2, None), ErrorCode::INVALID_REPLICATION_FACTOR);
+    apply(&mut image, &start_broker(&broker(2), true));
+    assert_eq!(more(&image, "a", 2, None), ErrorCode::NONE);
+}
+
 #[test]
 fn without_a_broker_nothing_can_be_placed() {
     assert_eq!(code_of(&MetadataImage::default(), new("a")), ErrorCode::INVALID_REPLICATION_FACTOR);

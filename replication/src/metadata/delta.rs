@@ -35,11 +35,18 @@ pub enum MetadataChange {
         /// The keys whose value is another one now, or is gone; sorted.
         keys: Vec<String>,
     },
+    /// A topic that existed before the batch has more partitions.
+    PartitionsAdded {
+        /// The topic afterwards.
+        topic: Arc<TopicImage>,
+        /// The first of the new ones; they go on to the topic's last.
+        first: PartitionIndex,
+    },
     /// Partitions of a topic that existed before the batch have a higher leader epoch.
     LeaderEpochsRaised {
         /// The topic afterwards.
         topic: Arc<TopicImage>,
-        /// The partitions concerned; sorted.
+        /// The partitions concerned, of those that existed; sorted.
         partitions: Vec<PartitionIndex>,
     },
     /// A cluster-wide broker config has another value, or none.

@@ -19,6 +19,7 @@
 //! kind 6, version 1, register broker    i32 broker, u64 incarnation, string host, u16 port, 16 bytes directory id
 //! kind 7, version 1, raise leader epochs  i32 broker
 //! kind 8, version 1, feature level      string name, i16 level
+//! kind 9, version 1, more partitions    16 bytes id, u32 count, partitions as in kind 1
 //! ```
 //!
 //! A format, kind or version that this release does not know is an error and never skipped: a record that is left out
@@ -48,6 +49,7 @@ const PRODUCER_ID_BLOCK: u8 = 5;
 const REGISTER_BROKER: u8 = 6;
 const RAISE_LEADER_EPOCHS: u8 = 7;
 const FEATURE_LEVEL: u8 = 8;
+const MORE_PARTITIONS: u8 = 9;
 
 /// The least that an encoded record takes: its length, kind and version.
 const RECORD_BYTES_MIN: usize = 6;
@@ -182,10 +184,7 @@ fn encode_record(record: &MetadataRecord, out: &mut Vec<u8>) -> Result<(), Encod
             out.extend_from_slice(&[TOPIC, VERSION]);
             put_string(out, name)?;
             out.extend_from_slice(&topic_id.0);
-            put_count(out, partitions.len());
-            for partition in partitions {
-                put_partition(out, partition)?;
-            }
+            put_partitions(out, partitions)?;
         }
         MetadataRecord::RemoveTopic { topic_id } => {
             out.extend_from_slice(&[REMOVE_TOPIC, VERSION]);
@@ -231,8 +230,18 @@ fn encode_record(record: &MetadataRecord, out: &mut Vec<u8>) -> Result<(), Encod
             put_string(out, name)?;
             out.extend_from_slice(&level.to_le_bytes());
         }
+        MetadataRecord::MorePartitions { topic_id, partitions } => {
+            out.extend_from_slice(&[MORE_PARTITIONS, VERSION]);
+            out.extend_from_slice(&topic_id.0);
+            put_partitions(out, partitions)?;
+        }
     }
     Ok(())
+}
+
+fn put_partitions(out: &mut Vec<u8>, partitions: &[PartitionAssignment]) -> Result<(), EncodeError> {
+    put_count(out, partitions.len());
+    partitions.iter().try_for_each(|partition| put_partition(out, partition))
 }
 
 fn put_partition(out: &mut Vec<u8>, partition: &PartitionAssignment) -> Result<(), EncodeError> {
@@ -281,7 +290,7 @@ fn put_optional(out: &mut Vec<u8>, string: Option<&str>) -> Result<(), EncodeErr
 fn decode_record(fields: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError> {
     let kind = fields.u8()?;
     let version = fields.u8()?;
-    if !(TOPIC..=FEATURE_LEVEL).contains(&kind) {
+    if !(TOPIC..=MORE_PARTITIONS).contains(&kind) {
         return Err(DecodeError::UnknownKind(kind));
     }
     if version != VERSION && (kind, version) != (BROKER_CONFIG, OF_ONE_BROKER) {
@@ -291,9 +300,7 @@ fn decode_record(fields: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError>
         TOPIC => {
             let name = fields.string()?;
             let topic_id = TopicId(fields.array()?);
-            let count = fields.count(PARTITION_BYTES_MIN)?;
-            let partitions = (0..count).map(|_| fields.partition()).collect::<Result<_, _>>()?;
-            MetadataRecord::Topic { name, topic_id, partitions }
+            MetadataRecord::Topic { name, topic_id, partitions: fields.partitions()? }
         }
         REMOVE_TOPIC => MetadataRecord::RemoveTopic { topic_id: TopicId(fields.array()?) },
         TOPIC_CONFIG => MetadataRecord::TopicConfig {
@@ -322,6 +329,9 @@ fn decode_record(fields: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError>
         RAISE_LEADER_EPOCHS => MetadataRecord::RaiseLeaderEpochs { broker_id: fields.broker_id()? },
         FEATURE_LEVEL => {
             MetadataRecord::FeatureLevel { name: fields.string()?, level: i16::from_le_bytes(fields.array()?) }
+        }
+        MORE_PARTITIONS => {
+            MetadataRecord::MorePartitions { topic_id: TopicId(fields.array()?), partitions: fields.partitions()? }
         }
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     })
@@ -382,6 +392,11 @@ impl<'a> Reader<'a> {
             1 => self.string().map(Some),
             flag => Err(DecodeError::InvalidFlag(flag)),
         }
+    }
+
+    fn partitions(&mut self) -> Result<Vec<PartitionAssignment>, DecodeError> {
+        let count = self.count(PARTITION_BYTES_MIN)?;
+        (0..count).map(|_| self.partition()).collect()
     }
 
     fn partition(&mut self) -> Result<PartitionAssignment, DecodeError> {

@@ -201,6 +201,11 @@ impl MetadataImage {
         assert!(same_name.is_none() && same_id.is_none(), "name and id of a new topic are free");
     }
 
+    /// A topic that is there has so many more.
+    pub(super) fn add_to_partition_count(&mut self, more: usize) {
+        self.partition_count += more;
+    }
+
     pub(super) fn remove_topic(&mut self, id: TopicId) -> Option<Arc<TopicImage>> {
         let topic = self.topics.remove(&id)?;
         let named = self.names.remove(&topic.name);

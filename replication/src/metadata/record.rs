@@ -38,6 +38,13 @@ pub enum MetadataRecord {
         /// Its partitions, in the order of their indexes, 0 first, no holes.
         partitions: Vec<PartitionAssignment>,
     },
+    /// A topic has more partitions.
+    MorePartitions {
+        /// The topic.
+        topic_id: TopicId,
+        /// The new ones, in the order of their indexes, from the first that the topic does not have on, no holes.
+        partitions: Vec<PartitionAssignment>,
+    },
     /// A topic goes, with its configs.
     RemoveTopic {
         /// The topic.

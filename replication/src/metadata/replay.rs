@@ -26,6 +26,8 @@ pub enum ApplyError {
     TopicIdExists(TopicId),
     /// No topic has this id.
     UnknownTopicId(TopicId),
+    /// The topic has a partition with this index, or lacks those before it.
+    PartitionsTaken(TopicId, PartitionIndex),
     /// No such broker has registered.
     UnknownBroker(BrokerId),
     /// A later run of the broker has registered.
@@ -47,6 +49,7 @@ impl fmt::Display for ApplyError {
             }
             Self::TopicIdExists(id) => write!(f, "a topic with id {id:?} exists"),
             Self::UnknownTopicId(id) => write!(f, "no topic has id {id:?}"),
+            Self::PartitionsTaken(id, index) => write!(f, "partition {index} is not the next one of topic {id:?}"),
             Self::UnknownBroker(id) => write!(f, "broker {id} has not registered"),
             Self::StaleIncarnation(id) => write!(f, "a later run of broker {id} has registered"),
             Self::ProducerIdsTaken => f.write_str("the producer ids are taken"),
@@ -111,6 +114,11 @@ impl MetadataImage {
         match record {
             MetadataRecord::Topic { name, topic_id, partitions } => {
                 self.create_topic(name, *topic_id, partitions, before)
+            }
+            MetadataRecord::MorePartitions { topic_id, partitions } => {
+                self.topic_mut(*topic_id, before)?.add_partitions(partitions)?;
+                self.add_to_partition_count(partitions.len());
+                Ok(())
             }
             MetadataRecord::RemoveTopic { topic_id } => self.delete_topic(*topic_id, before),
             MetadataRecord::TopicConfig { topic_id, key, value } => {
@@ -326,6 +334,10 @@ fn push_topic_changes(old: &Arc<TopicImage>, new: &Arc<TopicImage>, changes: &mu
         keys.into_iter().filter(|key| old.configs.get(*key) != new.configs.get(*key)).cloned().collect();
     if !keys.is_empty() {
         changes.push(MetadataChange::TopicConfigChanged { topic: Arc::clone(new), keys });
+    }
+    if new.partitions.len() > old.partitions.len() {
+        let first = new.partitions[old.partitions.len()].index;
+        changes.push(MetadataChange::PartitionsAdded { topic: Arc::clone(new), first });
     }
     if !Arc::ptr_eq(&old.partitions, &new.partitions) {
         let pairs = old.partitions.iter().zip(new.partitions.iter());

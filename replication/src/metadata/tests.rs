@@ -61,6 +61,15 @@ impl Model {
                 (free && sound && !freed.contains(&topic_id)).then_some(())?;
                 self.topics.push(ModelTopic { name, id: topic_id, partitions, configs: BTreeMap::new() });
             }
+            MetadataRecord::MorePartitions { topic_id, partitions } => {
+                let topic = self.topics.iter_mut().find(|topic| topic.id == topic_id)?;
+                let present = i32::try_from(topic.partitions.len()).expect("a few");
+                let sound = !partitions.is_empty()
+                    && (present..).zip(&partitions).all(|(index, partition)| {
+                        partition.index.0 == index && partition.replicas.contains(&partition.leader)
+                    });
+                sound.then(|| topic.partitions.extend(partitions))?;
+            }
             MetadataRecord::RemoveTopic { topic_id } => {
                 let at = self.topics.iter().position(|topic| topic.id == topic_id)?;
                 self.topics.remove(at);
@@ -122,6 +131,13 @@ impl Model {
                         assert_ne!(known.configs.get(&key), value.as_ref(), "only what changed is told");
                         set(&mut known.configs, key, value);
                     }
+                }
+                MetadataChange::PartitionsAdded { topic, first } => {
+                    let known = self.topic_mut(topic.id());
+                    assert_eq!(known.partitions.len() as i32, first.0);
+                    let added = &topic.partitions()[known.partitions.len()..];
+                    assert!(!added.is_empty());
+                    known.partitions.extend_from_slice(added);
                 }
                 MetadataChange::LeaderEpochsRaised { topic, partitions } => {
                     let known = self.topic_mut(topic.id());
@@ -205,6 +221,11 @@ fn topic(name: &str, number: u8, partitions: i32) -> MetadataRecord {
     MetadataRecord::Topic { name: name.to_string(), topic_id: topic_id(number), partitions }
 }
 
+fn more(number: u8, first: i32, count: i32) -> MetadataRecord {
+    let partitions = (first..first + count).map(|index| partition(index, index % 3)).collect();
+    MetadataRecord::MorePartitions { topic_id: topic_id(number), partitions }
+}
+
 fn broker(id: i32, incarnation: u64) -> MetadataRecord {
     MetadataRecord::RegisterBroker {
         broker_id: BrokerId(id),
@@ -234,6 +255,20 @@ fn any_record() -> impl Strategy<Value = MetadataRecord> {
                     1 => partitions[0].leader = BrokerId(9),
                     2 => partitions[0].index = PartitionIndex(1),
                     3 => partitions[0].leader_epoch = LeaderEpoch(i32::MAX),
+                    _ => {}
+                }
+            }
+            record
+        }),
+        4 => (id(), 0..6_i32, 0..3_i32, 0..20_u8).prop_map(|(number, first, count, flaw)| {
+            let mut record = more(number, first, count);
+            if let MetadataRecord::MorePartitions { partitions, .. } = &mut record
+                && let Some(last) = partitions.last_mut()
+            {
+                match flaw {
+                    0 => last.leader = BrokerId(9),
+                    1 => last.index = PartitionIndex(0),
+                    2 => last.leader_epoch = LeaderEpoch(i32::MAX),
                     _ => {}
                 }
             }
@@ -403,6 +438,18 @@ fn released_records_stay_readable() {
 }
 
 #[test]
+fn released_records_of_more_partitions_stay_readable() {
+    let mut bytes = vec![1, 1, 0, 0, 0, 50, 0, 0, 0, 9, 1];
+    bytes.extend_from_slice(&topic_id(1).0);
+    bytes.extend_from_slice(&[1, 0, 0, 0]);
+    for number in [2_i32, 2, 0, 0, 2, 2, 3] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    assert_eq!(encoding::decode(&bytes), Ok(vec![more(1, 2, 1)]));
+    assert_eq!(encoding::encode(&[more(1, 2, 1)]), Ok(bytes));
+}
+
+#[test]
 fn released_snapshots_stay_readable() {
     let mut image = MetadataImage::default();
     apply(&mut image, &every_kind()).expect("every kind applies");
@@ -490,6 +537,33 @@ fn a_topic_is_created_with_the_configs_of_its_batch() {
     };
     assert_eq!(created.configs()["cleanup.policy"], "compact");
     assert!(Arc::ptr_eq(created, image.topic_by_name("a").expect("it was created")), "delta and image share the topic");
+}
+
+#[test]
+fn of_two_additions_made_from_one_image_one_is_refused() {
+    let mut image = MetadataImage::default();
+    apply(&mut image, &[topic("a", 1, 2)]).expect("a topic is created");
+    let delta = apply(&mut image, &[more(1, 2, 3)]).expect("partitions are added");
+    assert!(matches!(
+        delta.changes.as_slice(),
+        [MetadataChange::PartitionsAdded { topic, first: PartitionIndex(2) }] if topic.partitions().len() == 5
+    ));
+    let refused = ApplyError::PartitionsTaken(topic_id(1), PartitionIndex(2));
+    assert_eq!(apply(&mut image, &[more(1, 2, 1)]), Err(refused));
+    assert_eq!(apply(&mut image, &[more(3, 2, 1)]), Err(ApplyError::UnknownTopicId(topic_id(3))));
+    assert_eq!(image.partition_count(), 5);
+    assert!(apply(&mut image, &[more(1, 5, 1), more(1, 6, 1), more(3, 0, 1)]).is_err());
+    assert_eq!(image.partition_count(), 5, "a refused entry leaves nothing");
+}
+
+#[test]
+fn a_topic_has_its_most_partitions() {
+    let mut image = MetadataImage::default();
+    apply(&mut image, &[topic("a", 1, 1)]).expect("a topic is created");
+    let most = i32::try_from(limits::PARTITIONS_PER_TOPIC_MAX).expect("it fits");
+    apply(&mut image, &[more(1, 1, most - 1)]).expect("it may have so many");
+    assert!(matches!(apply(&mut image, &[more(1, most, 1)]), Err(ApplyError::Malformed(_))));
+    assert_eq!(snapshot::from_bytes(&snapshot::to_bytes(&image)), Ok(image));
 }
 
 #[test]

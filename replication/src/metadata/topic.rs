@@ -69,14 +69,28 @@ impl TopicImage {
         if topic_name::validate(name).is_err() {
             return Err(ApplyError::Malformed("the topic name is not one"));
         }
-        if partitions.is_empty() || partitions.len() > limits::PARTITIONS_PER_REQUEST_MAX {
-            return Err(ApplyError::Malformed("a topic has no partition, or too many"));
-        }
-        for (position, partition) in partitions.iter().enumerate() {
-            check_partition(position, partition)?;
-        }
+        check_partitions(0, &partitions)?;
         Ok(Self { name: Arc::from(name), id, partitions: Arc::new(partitions), configs })
     }
+
+    /// Puts more partitions behind those that there are.
+    pub(super) fn add_partitions(&mut self, partitions: &[PartitionAssignment]) -> Result<(), ApplyError> {
+        let present = self.partitions.len();
+        if partitions.first().is_some_and(|first| usize::try_from(first.index.0) != Ok(present)) {
+            return Err(ApplyError::PartitionsTaken(self.id, partitions[0].index));
+        }
+        check_partitions(present, partitions)?;
+        Arc::make_mut(&mut self.partitions).extend_from_slice(partitions);
+        Ok(())
+    }
+}
+
+/// Whether these can follow so many others.
+fn check_partitions(present: usize, partitions: &[PartitionAssignment]) -> Result<(), ApplyError> {
+    if partitions.is_empty() || present.saturating_add(partitions.len()) > limits::PARTITIONS_PER_TOPIC_MAX {
+        return Err(ApplyError::Malformed("a topic has no partition, or too many"));
+    }
+    (present..).zip(partitions).try_for_each(|(position, partition)| check_partition(position, partition))
 }
 
 fn check_partition(position: usize, partition: &PartitionAssignment) -> Result<(), ApplyError> {

@@ -63,14 +63,15 @@ impl Node {
             cluster_id: [7; 16],
             directory_id: [8; 16],
             advertised: ("broker.example".to_owned(), 9092),
+            shards: 1,
             accept_loss,
         };
-        let (shard, report) = match start(&mut disk, config.clone(), &options) {
+        let (mut shards, report) = match start(&mut disk, config.clone(), &options) {
             Ok(started) => started,
             Err(error) => return Err((disk, error)),
         };
         let mut node = Self {
-            shard,
+            shard: shards.remove(0),
             disk,
             now,
             messages: Vec::new(),
@@ -148,6 +149,7 @@ impl Node {
                 }
                 Action::LimitConnections(_) => {}
                 Action::Stopped => self.stopped = true,
+                Action::Send { message, .. } => match message {},
                 Action::PauseInput(_) | Action::ResumeInput(_) => {}
                 Action::Close(connection) => self.closed.push(connection),
             }

@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved CreatePartitions: CreatePartitionsRequest<'a> => CreatePartitionsResponse<'r>);
+request!(CreatePartitions: CreatePartitionsRequest<'a> => CreatePartitionsResponse<'r>);
 
 message! {
     versions 0-3, flexible 2+;

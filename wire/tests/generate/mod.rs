@@ -140,7 +140,7 @@ pub fn entries() -> Vec<Entry> {
         DescribeConfigs: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
         AlterConfigs: alter_configs AlterConfigsRequest AlterConfigsResponse;
         DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
-        CreatePartitions unserved: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
+        CreatePartitions: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
         IncrementalAlterConfigs: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
         DescribeCluster: describe_cluster DescribeClusterRequest DescribeClusterResponse;
         DescribeTopicPartitions: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;

@@ -7,7 +7,9 @@
 //! Invariants: an answer is as large as the client's limits and the broker's own say, but for the first batch, which
 //! comes whole whatever its size, so that no consumer gets stuck; nothing at or above the high watermark is sent.
 //!
-//! Followers do not fetch here: they have a listener of their own.
+//! Followers do not fetch here: they have a listener of their own. Partitions of other shards: [`shares`].
+
+pub(crate) mod shares;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -26,11 +28,14 @@ use corelog_wire::ids::TopicId;
 use corelog_wire::primitives::Records;
 
 use super::list_offsets::check_leader_epoch;
+use super::sharing::{Place, place};
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us};
 use crate::fetch_session::{FetchContext, FetchPartition, NO_SESSION, News, SessionRequest, TopicKey};
 use crate::front::{Context, Shared};
 use crate::io::FileRange;
 use crate::log::{Fetched, Logs, PartitionId, Read, ReadId, SegmentRange};
+use crate::mesh::ShardIndex;
+use shares::{Ours, Theirs};
 
 /// The first version that names topics by id.
 const FIRST_WITH_IDS: i16 = 13;
@@ -61,6 +66,12 @@ pub(crate) struct Pending {
     /// Bytes that could be sent, as counted while waiting.
     available: u64,
     stage: Stage,
+    /// What other shards have to bring.
+    theirs: Vec<Theirs>,
+    /// Bytes of records that they brought.
+    joined_bytes: usize,
+    /// It is a share of another shard's fetch.
+    ours: Option<Ours>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +90,10 @@ enum Stage {
 
 /// A partition of a fetch, as far as it is known.
 #[derive(Debug)]
-struct Found {
+pub(crate) struct Found {
     id: Option<PartitionId>,
+    /// The other shard that has it.
+    there: Option<ShardIndex>,
     error: ErrorCode,
     /// Bytes counted as available.
     counted: u64,
@@ -97,6 +110,7 @@ impl Found {
     fn refused(error: ErrorCode) -> Self {
         Self {
             id: None,
+            there: None,
             error,
             counted: 0,
             high_watermark: NONE,
@@ -121,7 +135,7 @@ impl Found {
     }
 
     fn fail(&mut self, error: ErrorCode) {
-        *self = Self { leader: self.leader, ..Self::refused(error) };
+        *self = Self { leader: self.leader, there: self.there, ..Self::refused(error) };
     }
 
     fn news(&self) -> News {
@@ -173,8 +187,12 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
         is_read_committed: request.isolation_level == READ_COMMITTED,
         available: 0,
         stage: Stage::Waiting,
+        theirs: Vec::new(),
+        joined_bytes: 0,
+        ours: None,
     };
-    pending.begin(cx, request.max_wait_ms)
+    let deadline_us = deadline_us(cx.now.monotonic_us, request.max_wait_ms.into());
+    pending.begin(cx, request.max_wait_ms <= 0, Some(deadline_us))
 }
 
 fn now_ms(cx: &Context<'_>) -> u64 {
@@ -227,8 +245,10 @@ fn find(cx: &Context<'_>, wanted: &FetchPartition) -> Found {
         return Found::refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     };
     let leader = Some((assignment.leader.0, assignment.leader_epoch.0));
-    let Some(id) = cx.logs.find(topic.id(), wanted.partition) else {
-        return Found { leader, ..Found::refused(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
+    let id = match place(cx, topic, assignment) {
+        Place::Here(id) => id,
+        Place::There(shard) => return Found { there: Some(shard), ..Found::refused(ErrorCode::NONE) },
+        Place::Nowhere => return Found { leader, ..Found::refused(ErrorCode::NOT_LEADER_OR_FOLLOWER) },
     };
     // Every negative epoch says nothing here; in ListOffsets only -1 does.
     if let Err(error) = check_leader_epoch(cx, id, wanted.current_leader_epoch.max(UNKNOWN_EPOCH)) {
@@ -246,6 +266,7 @@ fn find(cx: &Context<'_>, wanted: &FetchPartition) -> Found {
     }
     Found {
         id: Some(id),
+        there: None,
         error: ErrorCode::NONE,
         counted: 0,
         high_watermark: cx.logs.high_watermark(id),
@@ -303,18 +324,18 @@ fn count(logs: &Logs, found: &Found, wanted: &FetchPartition, min_bytes: u64) ->
 }
 
 impl Pending {
-    /// Waits, or is due at once.
-    fn begin(mut self, cx: &mut Context<'_>, max_wait_ms: i32) -> Outcome {
+    /// Waits, at most until the deadline, or is due at once.
+    fn begin(mut self, cx: &Context<'_>, is_due: bool, deadline_us: Option<u64>) -> Outcome {
         self.find_all(cx);
+        self.note_shares();
         let has_anything = self.found.iter().any(|found| !found.is_unknown());
         let is_pressing = |found: &Found| !found.error.is_none() && !found.is_unknown() || found.diverging.is_some();
-        let is_due =
-            max_wait_ms <= 0 || self.available >= self.min_bytes || !has_anything || self.found.iter().any(is_pressing);
+        let is_due = is_due || self.available >= self.min_bytes || !has_anything || self.found.iter().any(is_pressing);
         let mut wait = Wait { weight: self.weight(), ..Wait::default() };
         if is_due {
             self.stage = Stage::Due { is_fresh: true };
         } else {
-            wait.deadline_us = Some(deadline_us(cx.now.monotonic_us, max_wait_ms.into()));
+            wait.deadline_us = deadline_us;
             let watched = self.found.iter().enumerate().filter_map(|(index, found)| Some((found.id?, index)));
             wait.partitions = watched.collect();
         }
@@ -322,10 +343,22 @@ impl Pending {
     }
 
     fn find_all(&mut self, cx: &Context<'_>) {
-        self.found.clear();
-        self.available = 0;
+        let before = core::mem::replace(&mut self.found, Vec::with_capacity(self.partitions.len()));
+        let is_first = before.is_empty();
+        let mut before = before.into_iter();
+        self.available = self.available_there();
         for wanted in &self.partitions {
-            let mut found = find(cx, wanted);
+            let mut found = match before.next() {
+                Some(known) if known.there.is_some() => {
+                    self.found.push(known);
+                    continue;
+                }
+                _ => find(cx, wanted),
+            };
+            if found.there.is_some() && (self.ours.is_some() || !is_first) {
+                // Another topic has taken the name: the client learns of it.
+                found = Found::refused(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            }
             found.counted = count(cx.logs, &found, wanted, self.min_bytes);
             self.available += found.counted;
             self.found.push(found);
@@ -365,10 +398,21 @@ impl Pending {
 
     /// Bytes that reads have brought and that were not sent yet.
     pub(crate) fn held_bytes(&self) -> usize {
-        match self.stage {
+        let read = match self.stage {
             Stage::Reading { held_bytes, .. } => held_bytes,
             Stage::Waiting | Stage::Due { .. } => 0,
-        }
+        };
+        read + self.joined_bytes
+    }
+
+    /// Whether everything is read that it was to read.
+    pub(crate) fn has_read_all(&self) -> bool {
+        matches!(self.stage, Stage::Reading { outstanding: 0, .. })
+    }
+
+    /// Whether it reads.
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.stage, Stage::Reading { .. })
     }
 
     /// Reads what is in memory and asks the disk for the rest: reads, with the entry and the most bytes of each. So many
@@ -382,7 +426,7 @@ impl Pending {
         if self.stage != (Stage::Due { is_fresh: true }) {
             self.find_all(cx);
         }
-        let mut left = self.max_bytes.min(bytes_max);
+        let mut left = self.part_of(self.max_bytes.min(bytes_max));
         let mut whole_first = true;
         let mut reads = Vec::new();
         for (index, (wanted, found)) in self.partitions.iter().zip(&mut self.found).enumerate() {
@@ -410,7 +454,7 @@ impl Pending {
                 Read::Failed(error) => found.fail(error),
             }
         }
-        self.stage = Stage::Reading { outstanding: reads.len(), held_bytes: 0 };
+        self.stage = Stage::Reading { outstanding: reads.len() + self.open_shares(), held_bytes: 0 };
         reads
     }
 
@@ -434,8 +478,12 @@ impl Pending {
         self.found.iter().filter_map(Found::in_place).collect()
     }
 
-    /// Answers with what was read.
-    pub(crate) fn answer(self, shared: &mut Shared, cx: &Context<'_>) -> Outcome {
+    /// Answers with what was read: the client, or the shard whose fetch it is.
+    pub(crate) fn answer(mut self, shared: &mut Shared, cx: &Context<'_>) -> Outcome {
+        if let Some(ours) = self.ours.take() {
+            return self.answer_home(ours);
+        }
+        self.keep_within_limit();
         let news: Vec<News> = self.found.iter().map(Found::news).collect();
         let mut send = vec![true; news.len()];
         let session_id = match shared.sessions.finish(now_ms(cx), &self.context, &self.partitions, &news, &mut send) {

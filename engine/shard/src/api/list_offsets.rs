@@ -1,9 +1,7 @@
 //! ListOffsets: offsets by timestamp, and the ends of partitions.
 
 use alloc::collections::BTreeSet;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use corelog_replication::ids::PartitionIndex;
 use corelog_wire::api::list_offsets::{
@@ -13,9 +11,11 @@ use corelog_wire::api::list_offsets::{
 };
 use corelog_wire::error_code::ErrorCode;
 
+use super::sharing::{PerPartition, Place, ShareAnswer, place};
 use super::{Call, Outcome, Parked, ReplyTo, Wait};
 use crate::front::Context;
 use crate::log::{FoundOffset, Lookup, PartitionId, ReadId, TimestampTarget};
+use crate::mesh::ShardIndex;
 
 /// The first version that speaks of leader epochs (KIP-320).
 const FIRST_WITH_EPOCHS: i16 = 4;
@@ -23,12 +23,12 @@ const FIRST_WITH_EPOCHS: i16 = 4;
 const UNKNOWN: i64 = -1;
 const UNKNOWN_EPOCH: i32 = -1;
 
-/// A request of which some lookups wait for the disk.
+/// A request of which some lookups wait for the disk, or for other shards.
 #[derive(Debug)]
 pub(crate) struct Pending {
     to: ReplyTo,
-    topics: Vec<(String, Range<usize>)>,
-    partitions: Vec<ListOffsetsPartitionResponse>,
+    partitions: PerPartition<ListOffsetsPartitionResponse>,
+    /// Lookups that have not ended.
     waiting: usize,
 }
 
@@ -42,16 +42,11 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     if let Err(reason) = call.check_entries(request.topics.len() + count) {
         return Outcome::Close(reason);
     }
-    let mut pending = Pending {
-        to: call.to,
-        topics: Vec::with_capacity(request.topics.len()),
-        partitions: Vec::with_capacity(count),
-        waiting: 0,
-    };
+    let partitions = PerPartition::new(call.is_share, request.topics.len(), count);
+    let mut pending = Pending { to: call.to, partitions, waiting: 0 };
     let repeated = repeated(&request);
     let mut lookups = Vec::new();
     for topic in request.topics {
-        let first = pending.partitions.len();
         for partition in topic.partitions {
             let mut answer = ListOffsetsPartitionResponse {
                 partition_index: partition.partition_index,
@@ -60,30 +55,35 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
                 offset: UNKNOWN,
                 leader_epoch: UNKNOWN_EPOCH,
             };
+            let mut place = None;
             if repeated.contains(&(topic.name, partition.partition_index)) {
                 answer.error_code = ErrorCode::INVALID_REQUEST;
             } else if !is_supported(partition.timestamp, call.to.version) {
                 answer.error_code = ErrorCode::UNSUPPORTED_VERSION;
             } else {
                 match find(cx, topic.name, &partition) {
-                    Ok(id) => {
-                        if let Some(read) = look_up(cx, id, partition.timestamp, &mut answer) {
+                    Ok(found) => {
+                        place = Some(found);
+                        if let Place::Here(id) = found
+                            && let Some(read) = look_up(cx, id, &partition, &mut answer)
+                        {
                             lookups.push((read, pending.partitions.len()));
                         }
                     }
                     Err(error) => answer.error_code = error,
                 }
             }
-            pending.partitions.push(answer);
+            pending.partitions.push(place, answer);
         }
-        pending.topics.push((topic.name.to_string(), first..pending.partitions.len()));
+        pending.partitions.end_topic(topic.name);
     }
     pending.waiting = lookups.len();
-    if lookups.is_empty() {
+    if pending.is_complete() {
         return pending.answer();
     }
+    let shares = pending.partitions.awaits().to_vec();
     let weight = core::mem::size_of::<ListOffsetsPartitionResponse>() * pending.partitions.len();
-    Outcome::Wait(Parked::ListOffsets(pending), Wait { lookups, weight, ..Wait::default() })
+    Outcome::Wait(Parked::ListOffsets(pending), Wait { lookups, shares, weight, ..Wait::default() })
 }
 
 /// Partitions that the request names more than once.
@@ -113,14 +113,15 @@ fn is_supported(timestamp: i64, version: i16) -> bool {
     version >= since
 }
 
-fn find(cx: &Context<'_>, topic: &str, wanted: &ListOffsetsPartition) -> Result<PartitionId, ErrorCode> {
+fn find(cx: &Context<'_>, topic: &str, wanted: &ListOffsetsPartition) -> Result<Place, ErrorCode> {
     let image = cx.metadata.image();
     let topic = image.topic_by_name(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let index = wanted.partition_index;
-    topic.partition(PartitionIndex(index)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let id = cx.logs.find(topic.id(), index).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
-    check_leader_epoch(cx, id, wanted.current_leader_epoch)?;
-    Ok(id)
+    let index = PartitionIndex(wanted.partition_index);
+    let assignment = topic.partition(index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    match place(cx, topic, assignment) {
+        Place::Nowhere => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        found => Ok(found),
+    }
 }
 
 /// Compares the leader epoch that a client believes in, -1 if it does not say (KIP-320).
@@ -138,10 +139,14 @@ pub(super) fn check_leader_epoch(cx: &Context<'_>, id: PartitionId, believed: i3
 fn look_up(
     cx: &mut Context<'_>,
     id: PartitionId,
-    timestamp: i64,
+    wanted: &ListOffsetsPartition,
     answer: &mut ListOffsetsPartitionResponse,
 ) -> Option<ReadId> {
-    let target = match timestamp {
+    if let Err(error) = check_leader_epoch(cx, id, wanted.current_leader_epoch) {
+        answer.error_code = error;
+        return None;
+    }
+    let target = match wanted.timestamp {
         LATEST_TIMESTAMP => {
             answer.offset = cx.logs.high_watermark(id);
             answer.leader_epoch = cx.logs.leader_epoch(id);
@@ -190,25 +195,35 @@ impl Pending {
     /// A lookup came to an end. Returns whether it was the last one.
     pub(crate) fn lookup_ended(&mut self, index: usize, result: &Result<Option<FoundOffset>, ErrorCode>) -> bool {
         match result {
-            Ok(found) => fill_in(&mut self.partitions[index], *found),
-            Err(error) => self.partitions[index].error_code = *error,
+            Ok(found) => fill_in(self.partitions.result_mut(index), *found),
+            Err(error) => self.partitions.result_mut(index).error_code = *error,
         }
         self.waiting -= 1;
-        self.waiting == 0
+        self.is_complete()
     }
 
-    /// Answers with what was found.
+    fn is_complete(&self) -> bool {
+        self.waiting == 0 && self.partitions.awaits().is_empty()
+    }
+
+    /// Another shard has done its share. Returns whether nothing is missing any more.
+    pub(crate) fn joined(&mut self, from: ShardIndex, results: Vec<(usize, ListOffsetsPartitionResponse)>) -> bool {
+        self.partitions.joined(from, results, |gone| gone.error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        self.is_complete()
+    }
+
+    /// Answers with what was found: the client, or the shard whose request it is.
     pub(crate) fn answer(mut self) -> Outcome {
         if self.to.version < FIRST_WITH_EPOCHS {
-            self.partitions.iter_mut().for_each(|partition| partition.leader_epoch = UNKNOWN_EPOCH);
+            self.partitions.results_mut().iter_mut().for_each(|result| result.leader_epoch = UNKNOWN_EPOCH);
         }
-        let topics: Vec<_> = self
-            .topics
+        let results = match self.partitions.finish() {
+            Ok(results) => results,
+            Err(ours) => return Outcome::Share(ShareAnswer::ListOffsets(ours)),
+        };
+        let topics: Vec<_> = results
             .iter()
-            .map(|(name, partitions)| ListOffsetsTopicResponse {
-                name,
-                partitions: self.partitions[partitions.clone()].into(),
-            })
+            .map(|(name, partitions)| ListOffsetsTopicResponse { name, partitions: partitions.into() })
             .collect();
         self.to.answer(&ListOffsetsResponse { topics: (&topics).into(), ..ListOffsetsResponse::default() })
     }

@@ -95,6 +95,9 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
     };
     let mut proposals = Vec::new();
     if request.allow_auto_topic_creation && cx.config.auto_create_topics {
+        if !cx.seat.is_first() && pending.misses_any(cx) {
+            return Outcome::First;
+        }
         proposals = pending.create_missing(shared, cx);
     }
     if proposals.is_empty() {
@@ -174,6 +177,12 @@ pub(super) fn topic_defaults(config: &BrokerConfig) -> TopicDefaults {
 }
 
 impl Pending {
+    /// Whether topics may have to be created.
+    fn misses_any(&self, cx: &Context<'_>) -> bool {
+        let Wanted::Names(names) = &self.wanted else { return false };
+        names.iter().any(|name| !is_internal(name) && cx.metadata.image().topic_by_name(name).is_none())
+    }
+
     /// Sets about creating the topics that do not exist.
     fn create_missing(&mut self, shared: &mut Shared, cx: &mut Context<'_>) -> Vec<ProposalId> {
         let Wanted::Names(names) = &self.wanted else { return Vec::new() };

@@ -21,11 +21,13 @@ use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
 use corelog_wire::record_batch::{self, BatchRejection, Depth, ProduceRules, RecordError};
 
+use super::sharing::{Place, ShareAnswer, place};
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us, metadata};
 use crate::config::TopicConfig;
 use crate::front::Context;
 use crate::limits;
 use crate::log::{AckPoint, AppendRefused, Durability};
+use crate::mesh::ShardIndex;
 
 /// Kafka's admin client; it alone may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -40,9 +42,15 @@ const NONE: i64 = -1;
 #[derive(Debug)]
 pub(crate) struct Pending {
     to: ReplyTo,
+    is_share: bool,
+    acks: i16,
     topics: Vec<TopicResult>,
     /// The partitions of all topics.
     partitions: Vec<PartitionResult>,
+    /// Other shards that have not answered for their partitions.
+    awaits: Vec<ShardIndex>,
+    /// What this shard appended counts as acknowledged.
+    is_acknowledged: bool,
 }
 
 #[derive(Debug)]
@@ -58,9 +66,14 @@ enum TopicName {
     Unknown { name: String, id: TopicId },
 }
 
+/// What became of the records of one partition.
 #[derive(Debug)]
-struct PartitionResult {
+pub(crate) struct PartitionResult {
     index: i32,
+    /// The other shard that has, or had, to say so.
+    there: Option<ShardIndex>,
+    /// This shard has the partition.
+    is_ours: bool,
     error: ErrorCode,
     base_offset: i64,
     log_append_time_ms: i64,
@@ -106,8 +119,12 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     }
     let pending = Pending {
         to: call.to,
+        is_share: call.is_share,
+        acks: request.acks,
         topics: Vec::with_capacity(request.topic_data.len()),
         partitions: Vec::with_capacity(count),
+        awaits: Vec::new(),
+        is_acknowledged: false,
     };
     pending.append(cx, call, &request)
 }
@@ -130,20 +147,23 @@ fn append(
     index: i32,
     records: Option<&[u8]>,
 ) -> PartitionResult {
-    let result = PartitionResult::new(index);
+    let mut result = PartitionResult::new(index);
     let Some(topic) = topic else {
-        return result.refused(if terms.version >= FIRST_WITH_IDS {
-            ErrorCode::UNKNOWN_TOPIC_ID
-        } else {
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-        });
+        return result.refused(unknown_topic(terms.version));
     };
     let Some(assignment) = topic.partition(PartitionIndex(index)) else {
         return result.refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     };
-    let Some(id) = cx.logs.find(topic.id(), index) else {
-        let leader = (assignment.leader.0, assignment.leader_epoch.0);
-        return PartitionResult { leader: Some(leader), ..result.refused(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
+    let id = match place(cx, topic, assignment) {
+        Place::Here(id) => {
+            result.is_ours = true;
+            id
+        }
+        Place::There(shard) => return PartitionResult { there: Some(shard), ..result },
+        Place::Nowhere => {
+            let leader = (assignment.leader.0, assignment.leader_epoch.0);
+            return PartitionResult { leader: Some(leader), ..result.refused(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
+        }
     };
     if !matches!(terms.acks, -1..=1) {
         let message = format!("acks is {}, not 0, 1 or -1 (all)", terms.acks);
@@ -195,6 +215,13 @@ fn append(
     }
 }
 
+fn unknown_topic(version: i16) -> ErrorCode {
+    match version >= FIRST_WITH_IDS {
+        true => ErrorCode::UNKNOWN_TOPIC_ID,
+        false => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    }
+}
+
 fn rules(produce_version: i16, config: &TopicConfig, now_ms: i64) -> ProduceRules {
     ProduceRules {
         produce_version,
@@ -237,7 +264,8 @@ impl Pending {
             }
             for partition in topic.partition_data.iter().skip(self.partitions.len() - first) {
                 let next_bytes = partition.records.map_or(0, <[u8]>::len);
-                if known.is_some() && !cx.logs.can_accept(next_bytes) {
+                let is_ours = known.as_ref().is_some_and(|topic| cx.seat.owns(topic.id(), partition.index));
+                if is_ours && !cx.logs.can_accept(next_bytes) {
                     return Outcome::NoRoom(Unfinished { pending: self, next_bytes });
                 }
                 let result = append(cx, &terms, known.as_deref(), partition.index, partition.records);
@@ -248,40 +276,68 @@ impl Pending {
         self.after_append(cx, request)
     }
 
-    /// Everything is appended: answers at once where nothing has to become durable first.
-    fn after_append(self, cx: &Context<'_>, request: &ProduceRequest<'_>) -> Outcome {
-        if request.acks == 0 {
-            // Nobody listens to an answer: a closed connection is how a client learns of an error (as in Kafka).
-            return match self.partitions.iter().find(|partition| !partition.error.is_none()) {
-                Some(first) => Outcome::Close(format!("{} for a produce request with acks=0", first.error)),
-                None => Outcome::Silent,
-            };
-        }
+    /// Everything of this shard is appended: answers at once where nothing has to become durable first.
+    fn after_append(mut self, cx: &Context<'_>, request: &ProduceRequest<'_>) -> Outcome {
+        self.note_shares();
         let ack = self.partitions.iter().fold(AckPoint::NOW, |ack, partition| join(ack, partition.ack));
-        if cx.logs.reached(ack) {
+        self.is_acknowledged = self.acks == 0 || cx.logs.reached(ack);
+        if self.is_complete() {
             return self.answer(cx);
         }
         let wait_ms = i64::from(request.timeout_ms).max(limits::PRODUCE_WAIT_MS_MIN as i64);
         let weight = core::mem::size_of::<PartitionResult>() * self.partitions.len();
         let wait = Wait {
             // Kafka's leader does not let a client wait for itself, only for followers.
-            deadline_us: (request.acks == -1).then(|| deadline_us(cx.now.monotonic_us, wait_ms)),
-            ack: Some(ack),
+            deadline_us: (request.acks == -1 && !self.is_share).then(|| deadline_us(cx.now.monotonic_us, wait_ms)),
+            ack: (!self.is_acknowledged).then_some(ack),
             weight,
+            shares: self.awaits.clone(),
             ..Wait::default()
         };
         Outcome::Wait(Parked::Produce(self), wait)
     }
 
-    /// Everything is durable.
-    pub(crate) fn acknowledged(self, cx: &Context<'_>) -> Outcome {
-        self.answer(cx)
+    /// Other shards own some of the partitions. In a share they are nobody's business here.
+    fn note_shares(&mut self) {
+        if !self.is_share {
+            self.awaits.extend(self.partitions.iter().filter_map(|partition| partition.there));
+            self.awaits.sort_unstable();
+            self.awaits.dedup();
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_acknowledged && self.awaits.is_empty()
+    }
+
+    /// Everything of this shard is durable. Returns whether the answer is complete.
+    pub(crate) fn acknowledged(&mut self) -> bool {
+        self.is_acknowledged = true;
+        self.is_complete()
+    }
+
+    /// Another shard has done its share. Returns whether the answer is complete.
+    pub(crate) fn joined(&mut self, from: ShardIndex, results: Vec<(usize, PartitionResult)>) -> bool {
+        self.awaits.retain(|shard| *shard != from);
+        for partition in self.partitions.iter_mut().filter(|partition| partition.there == Some(from)) {
+            // The topic was deleted meanwhile, unless there is a result.
+            partition.error = unknown_topic(self.to.version);
+        }
+        for (entry, result) in results {
+            // Its acknowledgement has been waited for there.
+            self.partitions[entry] = PartitionResult { ack: AckPoint::NOW, there: Some(from), ..result };
+        }
+        self.is_complete()
     }
 
     /// The client waits no longer: what is not durable now counts as timed out. It is in the log nevertheless.
     pub(crate) fn expired(mut self, cx: &Context<'_>) -> Outcome {
         for partition in &mut self.partitions {
-            if partition.error.is_none() && !cx.logs.reached(partition.ack) {
+            let is_done = match partition.there {
+                Some(shard) => !self.awaits.contains(&shard),
+                None => cx.logs.reached(partition.ack),
+            };
+            if partition.error.is_none() && !is_done {
                 let index = partition.index;
                 let timed_out = PartitionResult::new(index).refused(ErrorCode::REQUEST_TIMED_OUT);
                 *partition = PartitionResult { base_offset: partition.base_offset, ..timed_out };
@@ -290,7 +346,23 @@ impl Pending {
         self.answer(cx)
     }
 
-    fn answer(self, cx: &Context<'_>) -> Outcome {
+    /// Answers the client, or the shard whose request it is.
+    pub(crate) fn answer(self, cx: &Context<'_>) -> Outcome {
+        if self.is_share {
+            let ours = self.partitions.into_iter().enumerate().filter(|(_, partition)| partition.is_ours);
+            return Outcome::Share(ShareAnswer::Produce(ours.collect()));
+        }
+        if self.acks == 0 {
+            // Nobody listens to an answer: a closed connection is how a client learns of an error (as in Kafka).
+            return match self.partitions.iter().find(|partition| !partition.error.is_none()) {
+                Some(first) => Outcome::Close(format!("{} for a produce request with acks=0", first.error)),
+                None => Outcome::Silent,
+            };
+        }
+        self.answer_client(cx)
+    }
+
+    fn answer_client(self, cx: &Context<'_>) -> Outcome {
         let record_errors: Vec<Vec<BatchIndexAndErrorMessage<'_>>> =
             self.partitions.iter().map(PartitionResult::record_errors).collect();
         let version = self.to.version;
@@ -349,6 +421,8 @@ impl PartitionResult {
     fn new(index: i32) -> Self {
         Self {
             index,
+            there: None,
+            is_ours: false,
             error: ErrorCode::NONE,
             base_offset: NONE,
             log_append_time_ms: NONE,

@@ -8,7 +8,7 @@ use super::dynamic::{Dynamic, Values};
 use super::inert;
 use super::key::{ConfigError, ConfigKey, Effect, Value, find, set_defaults};
 use super::known;
-use super::memory::MemoryBudget;
+use super::memory::{MEMORY_BYTES_MIN, MemoryBudget};
 use super::nearest::nearest;
 use super::topic::{TOPIC_KEYS, TopicBounds, TopicConfig};
 use alloc::borrow::ToOwned;
@@ -273,6 +273,33 @@ impl BrokerConfig {
         self.journal.metadata_file_bytes = metadata_file_bytes;
         self.derive();
         self.validate()
+    }
+
+    /// Refuses more shards than the memory is enough for. Call it before a start.
+    pub fn check_shards(&self, shards: u32) -> Result<(), ConfigError> {
+        let needed = u64::from(shards) * MEMORY_BYTES_MIN;
+        if self.memory.total >= needed {
+            return Ok(());
+        }
+        let (there, each, needed) = (self.memory.total >> 20, MEMORY_BYTES_MIN >> 20, needed >> 20);
+        let message = format!(
+            "{there} MiB are not enough for {shards} shards, which need {each} MiB each: give the broker {needed} MiB \
+             (--memory), or run it on fewer cores (--cores)"
+        );
+        Err(ConfigError::new("corelog.memory.bytes", message))
+    }
+
+    /// What is in force for each of `shards` shards: the memory for appends and reads is divided among them, and so are the
+    /// files of the ring, unless their number was set. Memory for frames is not: the shards share it.
+    #[must_use]
+    pub fn for_shard(mut self, shards: u32) -> Self {
+        assert!(shards > 0, "a node has at least one shard");
+        if shards == 1 {
+            return self;
+        }
+        self.memory = self.memory.of_shard(u64::from(shards));
+        self.derive();
+        self
     }
 
     /// Kafka's keys that were set and that this version does not act on, sorted.

@@ -40,6 +40,13 @@ impl MemoryBudget {
         let tail = total / 2;
         Self { total, ring, tail, dirty: tail - tail / 4, frames: total / 8, reads: total / 8 }
     }
+
+    /// What each of `shards` shards gets of it; the frames are everybody's.
+    #[must_use]
+    pub const fn of_shard(self, shards: u64) -> Self {
+        let (ring, tail, reads) = (self.ring / shards, self.tail / shards, self.reads / shards);
+        Self { ring, tail, dirty: tail - tail / 4, reads, ..self }
+    }
 }
 
 #[cfg(test)]

@@ -304,3 +304,28 @@ fn endpoints_are_read_and_shown() {
         assert!(Endpoint::parse(text).unwrap_err().contains("is not HOST:PORT"), "{text}");
     }
 }
+
+#[test]
+fn memory_is_divided_among_shards_but_for_frames() {
+    let whole =
+        configured(&[("corelog.memory.bytes", "1073741824"), ("corelog.journal.file.bytes", "1048576")]).unwrap();
+    let part = whole.clone().for_shard(4);
+    assert_eq!(part.memory.tail * 4, whole.memory.tail);
+    assert_eq!(part.memory.reads * 4, whole.memory.reads);
+    assert_eq!(part.memory.dirty * 4, whole.memory.dirty);
+    assert_eq!(part.journal.files_max * 4, whole.journal.files_max);
+    assert_eq!((part.memory.frames, part.request_bytes_max), (whole.memory.frames, whole.request_bytes_max));
+    let few = configured(&[("corelog.journal.files.max", "7")]).unwrap().for_shard(4);
+    assert_eq!(few.journal.files_max, 7, "what was set is meant for each shard");
+    let small = configured(&[("corelog.memory.bytes", "67108864")]).unwrap().for_shard(2);
+    assert_eq!(small.journal.files_max, 3, "a ring has to turn");
+}
+
+#[test]
+fn every_shard_needs_memory() {
+    let config = configured(&[("corelog.memory.bytes", "201326592")]).unwrap();
+    assert_eq!(config.check_shards(3), Ok(()));
+    let refused = config.check_shards(4).unwrap_err().to_string();
+    assert!(refused.contains("192 MiB are not enough for 4 shards") && refused.contains("256 MiB"), "{refused}");
+    assert!(refused.contains("--memory") && refused.contains("--cores"), "{refused}");
+}

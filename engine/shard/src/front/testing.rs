@@ -1,6 +1,7 @@
-//! A host for tests: a whole shard over a disk in memory. Feeds it requests and shows what it answers.
+//! A host for tests: a whole shard, or several, over a disk in memory. Feeds them requests and shows what they answer.
 //!
-//! Nothing becomes durable and no read ends before [`Host::commit`]: what is to wait can be seen waiting.
+//! Nothing becomes durable and no read ends before [`Host::commit`]: what is to wait can be seen waiting. Connections are of
+//! the first shard, unless their number says otherwise ([`on_shard`]).
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
@@ -26,6 +27,7 @@ use crate::io::{
     OpenMode, Piece, Step,
 };
 use crate::log::{Logs, PartitionId};
+use crate::mesh::{self, FIRST, ShardIndex};
 use crate::metadata::Metadata;
 use crate::shard::Shard;
 use crate::start::{StartOptions, run_chain, start};
@@ -35,9 +37,19 @@ pub(crate) const NODE_ID: i32 = 1;
 /// What the cluster is called that the host makes.
 pub(crate) const CLUSTER_ID: &str = "BwcHBwcHBwcHBwcHBwcHBw";
 
-/// A shard with everything around it.
+/// The number of a connection of a shard.
+pub(crate) fn on_shard(shard: u16, number: u64) -> u64 {
+    u64::from(shard) << 48 | number
+}
+
+/// Shards with everything around them.
 pub(crate) struct Host {
-    shard: Shard,
+    shards: Vec<Shard>,
+    /// What they said to each other and was not told yet; nothing is told to or by these.
+    mail: VecDeque<(ShardIndex, ShardIndex, mesh::Message)>,
+    pub(crate) stalled: BTreeSet<ShardIndex>,
+    /// What the first shard says to this one is held up.
+    slow_from_first: Option<ShardIndex>,
     disk: MemoryDisk,
     pub(crate) now: Now,
     /// What was logged.
@@ -48,7 +60,7 @@ pub(crate) struct Host {
     /// Chains that were asked for and did not run yet.
     asked: VecDeque<(OpId, Vec<Step>)>,
     correlation_id: i32,
-    stopped: bool,
+    stopped: BTreeSet<ShardIndex>,
     /// Clients that do not read: what they were sent never leaves.
     pub(crate) slow: BTreeSet<ConnectionId>,
     /// Bytes that were sent from files.
@@ -69,7 +81,14 @@ impl Host {
         }
         config.set("corelog.segment.bytes.min", "1").unwrap();
         change(&mut config);
-        Self::start(MemoryDisk::default(), config)
+        Self::start(MemoryDisk::default(), config, 1)
+    }
+
+    /// Several shards.
+    pub(crate) fn with_shards(shards: u32, change: impl FnOnce(&mut BrokerConfig)) -> Self {
+        let mut alone = Self::with(change);
+        let config = alone.config().clone();
+        Self::start(MemoryDisk::default(), config, shards)
     }
 
     /// A metadata log that holds what [`Self::overload_metadata`] proposes.
@@ -77,7 +96,7 @@ impl Host {
         Self::with(|config| config.set("corelog.metadata.journal.file.bytes", "8388608").unwrap())
     }
 
-    fn start(mut disk: MemoryDisk, config: BrokerConfig) -> Self {
+    fn start(mut disk: MemoryDisk, config: BrokerConfig, shards: u32) -> Self {
         let now = Now { monotonic_us: 1_000_000, wall_ms: 1_700_000_000_000 };
         let options = StartOptions {
             now,
@@ -86,11 +105,15 @@ impl Host {
             directory_id: [8; 16],
             advertised: ("broker.example".to_string(), 9092),
             accept_loss: false,
+            shards,
         };
-        let (shard, report) = start(&mut disk, config, &options).unwrap();
+        let (shards, report) = start(&mut disk, config, &options).unwrap();
         assert_eq!((report.cluster_id.as_str(), report.was_clean), (CLUSTER_ID, true));
         let mut host = Self {
-            shard,
+            shards,
+            mail: VecDeque::new(),
+            stalled: BTreeSet::new(),
+            slow_from_first: None,
             disk,
             now,
             messages: vec![],
@@ -99,7 +122,7 @@ impl Host {
             replies: BTreeMap::new(),
             asked: VecDeque::new(),
             correlation_id: 0,
-            stopped: false,
+            stopped: BTreeSet::new(),
             slow: BTreeSet::new(),
             from_files: 0,
             bounds: ConnectionBounds::default(),
@@ -110,54 +133,133 @@ impl Host {
 
     /// Stops and starts again: complete segments are on disk only now ([`filler`] completes one). All connections are gone.
     pub(crate) fn restart(&mut self) {
-        self.event(Event::Stop);
+        let shards = self.shards.len() as u32;
+        self.restart_with(shards);
+    }
+
+    /// As [`Self::restart`], with another number of shards.
+    pub(crate) fn restart_with(&mut self, shards: u32) {
+        for shard in self.seats() {
+            self.turn_of(shard, Event::Stop);
+        }
         self.commit();
         for _ in 0..100 {
             // A stop waits for times too.
-            let Some(at_us) = self.shard.next_deadline_us().filter(|_| !self.stopped) else { break };
+            let Some(at_us) = self.next_deadline_us().filter(|_| !self.has_stopped()) else { break };
             self.now.monotonic_us = self.now.monotonic_us.max(at_us);
             self.turn();
             self.commit();
         }
-        assert!(self.stopped, "a stop comes to its end");
-        let config = self.shard.parts().3.clone();
-        *self = Self::start(core::mem::take(&mut self.disk), config);
+        assert!(self.has_stopped(), "a stop comes to its end");
+        let config = self.config().clone();
+        *self = Self::start(core::mem::take(&mut self.disk), config, shards);
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.stopped.len() == self.shards.len()
+    }
+
+    fn seats(&self) -> Vec<ShardIndex> {
+        self.shards.iter().map(|shard| shard.seat().me).collect()
+    }
+
+    fn next_deadline_us(&self) -> Option<u64> {
+        let running = self.shards.iter().filter(|shard| !self.stopped.contains(&shard.seat().me));
+        running.filter_map(Shard::next_deadline_us).min()
     }
 
     pub(crate) fn front(&mut self) -> &mut Front {
-        self.shard.parts().0
+        self.shards[0].parts().0
+    }
+
+    pub(crate) fn front_of(&mut self, shard: u16) -> &mut Front {
+        self.shards[usize::from(shard)].parts().0
     }
 
     pub(crate) fn logs(&mut self) -> &mut Logs {
-        self.shard.parts().1
+        self.shards[0].parts().1
+    }
+
+    pub(crate) fn logs_of(&mut self, shard: u16) -> &mut Logs {
+        self.shards[usize::from(shard)].parts().1
     }
 
     pub(crate) fn metadata(&mut self) -> &mut Metadata {
-        self.shard.parts().2
+        self.shards[0].parts().2
     }
 
     pub(crate) fn image(&mut self) -> &MetadataImage {
-        self.shard.parts().2.image()
+        self.shards[0].parts().2.image()
     }
 
     pub(crate) fn config(&mut self) -> &mut BrokerConfig {
-        self.shard.parts().3
+        self.shards[0].parts().3
     }
 
-    /// A turn with one event.
+    /// A turn with one event, on the shard that it belongs to.
     pub(crate) fn event(&mut self, event: Event) {
-        let mut actions = Vec::new();
-        self.shard.handle(self.now, event, &mut actions);
-        self.shard.end_of_turn(self.now, &mut actions);
-        self.act(actions);
+        let shard = match &event {
+            Event::ConnectionOpened { connection, .. }
+            | Event::ConnectionClosed { connection }
+            | Event::ReplyFailed { connection, .. }
+            | Event::Drained { connection }
+            | Event::Frame { connection, .. } => connection.shard(),
+            Event::Completed { op, .. } => op.shard(),
+            _ => FIRST,
+        };
+        self.turn_of(shard, event);
+        self.deliver();
     }
 
-    /// A turn in which nothing happens.
+    /// A turn of one shard with one event.
+    fn turn_of(&mut self, index: ShardIndex, event: Event) {
+        if self.stopped.contains(&index) || self.stalled.contains(&index) {
+            return;
+        }
+        let mut actions = Vec::new();
+        let shard = &mut self.shards[usize::from(index.0)];
+        shard.handle(self.now, event, &mut actions);
+        shard.end_of_turn(self.now, &mut actions);
+        self.act_for(index, actions);
+    }
+
+    /// Tells the shards what they have said to each other, but for those that stand still.
+    pub(crate) fn deliver(&mut self) {
+        let mut kept = VecDeque::new();
+        while let Some((from, to, message)) = self.mail.pop_front() {
+            let is_held = from == FIRST && self.slow_from_first == Some(to);
+            match is_held || self.stalled.contains(&to) {
+                true => kept.push_back((from, to, message)),
+                false => self.turn_of(to, Event::Message { from, message }),
+            }
+        }
+        self.mail = kept;
+    }
+
+    /// What the first shard says to another one does not arrive for now.
+    pub(crate) fn hold_mail_from_first_to(&mut self, shard: ShardIndex) {
+        self.slow_from_first = Some(shard);
+    }
+
+    /// It arrives.
+    pub(crate) fn release_mail(&mut self) {
+        self.slow_from_first = None;
+        self.deliver();
+    }
+
+    /// A turn in which nothing happens, on every shard.
     pub(crate) fn turn(&mut self) {
-        self.event(Event::Tick);
+        for shard in self.seats() {
+            self.turn_of(shard, Event::Tick);
+        }
+        self.deliver();
     }
 
     pub(crate) fn act(&mut self, actions: Vec<Action>) {
+        self.act_for(FIRST, actions);
+    }
+
+    fn act_for(&mut self, shard: ShardIndex, actions: Vec<Action>) {
         let (mut answered, mut broken) = (BTreeSet::new(), vec![]);
         for action in actions {
             match action {
@@ -176,21 +278,23 @@ impl Host {
                     self.replies.entry(connection).or_default().push_back(frame[4..].to_vec());
                 }
                 Action::PauseInput(connection) => assert!(self.paused.insert(connection), "it was not paused"),
+                Action::Send { to, message } => self.mail.push_back((shard, to, message)),
                 Action::ResumeInput(connection) => assert!(self.paused.remove(&connection), "it was paused"),
                 Action::Close(connection) => assert!(self.closed.insert(connection), "it was open"),
                 Action::LimitConnections(bounds) => self.bounds = bounds,
                 Action::Log { level, message } => self.messages.push((level, message)),
                 Action::Io { op, steps } => self.asked.push_back((op, steps)),
-                Action::Stopped => self.stopped = true,
+                Action::Stopped => assert!(self.stopped.insert(shard), "it stops once"),
                 Action::Fatal { message } => panic!("{message}"),
             }
         }
         for (connection, file) in broken {
             let mut more = Vec::new();
-            self.shard.handle(self.now, Event::ReplyFailed { connection, file }, &mut more);
-            self.shard.handle(self.now, Event::ConnectionClosed { connection }, &mut more);
+            let home = &mut self.shards[usize::from(connection.shard().0)];
+            home.handle(self.now, Event::ReplyFailed { connection, file }, &mut more);
+            home.handle(self.now, Event::ConnectionClosed { connection }, &mut more);
             self.closed.insert(connection);
-            self.act(more);
+            self.act_for(connection.shard(), more);
         }
         // Every answer leaves at once.
         for connection in answered {
@@ -203,8 +307,9 @@ impl Host {
     /// Everything that was sent on a connection has left.
     pub(crate) fn drain(&mut self, connection: ConnectionId) {
         let mut more = Vec::new();
-        self.shard.handle(self.now, Event::Drained { connection }, &mut more);
-        self.act(more);
+        let home = &mut self.shards[usize::from(connection.shard().0)];
+        home.handle(self.now, Event::Drained { connection }, &mut more);
+        self.act_for(connection.shard(), more);
     }
 
     /// The bytes of a reply, or the file that was too short for it.
@@ -266,18 +371,18 @@ impl Host {
     /// One turn with this event and the ends of everything that the shard has asked the disk for so far.
     pub(crate) fn commit_with(&mut self, event: Event) {
         let mut actions = Vec::new();
-        self.shard.handle(self.now, event, &mut actions);
+        self.shards[0].handle(self.now, event, &mut actions);
         while let Some((op, steps)) = self.asked.pop_front() {
             let result = run_chain(&mut self.disk, steps);
-            self.shard.handle(self.now, Event::Completed { op, result }, &mut actions);
+            self.shards[0].handle(self.now, Event::Completed { op, result }, &mut actions);
         }
-        self.shard.end_of_turn(self.now, &mut actions);
+        self.shards[0].end_of_turn(self.now, &mut actions);
         self.act(actions);
     }
 
     /// Whether the shard wants another turn at once.
     pub(crate) fn has_more(&self) -> bool {
-        self.shard.next_deadline_us().is_some_and(|at_us| at_us <= self.now.monotonic_us)
+        self.next_deadline_us().is_some_and(|at_us| at_us <= self.now.monotonic_us)
     }
 
     /// As [`Self::commit`], but nothing can be read.

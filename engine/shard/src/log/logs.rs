@@ -264,6 +264,11 @@ impl Logs {
         self.limits.tail_bytes = (self.dirty_bytes as usize).saturating_add(bytes).saturating_mul(4).div_ceil(3);
     }
 
+    /// How many files the journal has at least.
+    pub fn journal_files(&self) -> u32 {
+        self.journal.files()
+    }
+
     /// Memory of the tail cache, clean and dirty, in bytes.
     pub fn tail_memory(&self) -> usize {
         self.tail_memory

@@ -11,6 +11,8 @@ use corelog_wire::ids::TopicId;
 use super::*;
 use crate::front::testing::{Host, SMALL_SEGMENTS, batch, decode, filler};
 use crate::io::ConnectionId;
+use alloc::string::ToString;
+use corelog_wire::api::delete_records::DeleteRecordsPartition;
 
 const FETCH: i16 = 12;
 

@@ -8,6 +8,7 @@ use corelog_wire::ids::TopicId;
 use super::*;
 use crate::front::testing::{Host, batch, decode};
 use crate::io::ConnectionId;
+use crate::log::PartitionId;
 
 fn produce(host: &mut Host, id: ConnectionId, values: &[&str]) {
     let records = batch(values);

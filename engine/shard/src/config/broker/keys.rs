@@ -486,8 +486,8 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         "corelog.journal.files.max",
         Kind::Int(RING_FILES_MIN as i64, RING_FILES_MAX as i64),
         None,
-        "The most files of the journal's ring. Default: as many as make a quarter of the memory, at most 1 GiB, at least \
-         three files.",
+        "The most files of each shard's journal. Default: as many as make a quarter of the memory, at most 1 GiB, divided \
+         by the number of shards; at least three files.",
         |config, value| {
             config.journal_files_max = Some(value.size());
             Ok(())

@@ -1,0 +1,198 @@
+//! Requests that several shards work on: what a home asks of others, and what others ask of this shard.
+//!
+//! A request of another shard goes through the same handlers as one of this shard's own; it has no connection here, so what
+//! comes of it goes to its home at once. Produce requests wait for room in the same queue as this shard's connections.
+
+use bytes::Bytes;
+
+use super::{Context, Front, Producer};
+use crate::api::fetch::shares::{Ask, take};
+use crate::api::sharing::ShareAnswer;
+use crate::api::{Call, Outcome, Parked};
+use crate::connection::RequestId;
+use crate::io::Action;
+use crate::mesh::{Answer, Asked, Body, Message, ShardIndex};
+use alloc::vec::Vec;
+use corelog_wire::api_key::ApiKey;
+
+/// Asks another shard to work on a request of this one.
+pub(super) fn ask(cx: &mut Context<'_>, owner: ShardIndex, request: RequestId, what: Asked) {
+    let metadata_offset = cx.metadata.image().offset().0;
+    send(cx, owner, Body::Asked { request, metadata_offset, what });
+}
+
+/// Asks other shards for records.
+pub(super) fn ask_for_records(cx: &mut Context<'_>, request: RequestId, asks: Vec<(ShardIndex, Ask)>) {
+    for (owner, ask_for) in asks {
+        match ask_for {
+            Ask::Share(share) => ask(cx, owner, request, Asked::Fetch(share)),
+            Ask::Due => send(cx, owner, Body::FetchIsDue(request)),
+        }
+    }
+}
+
+/// Nobody waits for a share any more.
+pub(super) fn forget(cx: &mut Context<'_>, owner: ShardIndex, request: RequestId) {
+    send(cx, owner, Body::Forget(request));
+}
+
+/// Tells the home of a fetch how many bytes there are for it here.
+pub(super) fn tell(cx: &mut Context<'_>, request: RequestId, bytes: u64) {
+    send(cx, request.connection.shard(), Body::Available { request, bytes });
+}
+
+fn send(cx: &mut Context<'_>, to: ShardIndex, body: Body) {
+    cx.actions.push(Action::Send { to, message: Message(body) });
+}
+
+impl Front {
+    /// Another shard asks for this one's share of a request, or for all of it.
+    pub(crate) fn asked(&mut self, cx: &mut Context<'_>, request: RequestId, what: Asked) {
+        match what {
+            Asked::Fetch(share) => {
+                let outcome = take(cx, share);
+                self.settle_share(cx, request, &Bytes::new(), outcome);
+            }
+            Asked::Frame(frame) if super::has_key(&frame, ApiKey::Produce) => {
+                if self.wait_for_room.is_empty() && cx.logs.can_accept(0) {
+                    self.handle(cx, request, &frame);
+                } else {
+                    self.shares_without_room.insert(request, (None, frame));
+                    self.wait_for_room.push_back(Producer::Share(request));
+                }
+            }
+            Asked::Frame(frame) => self.handle(cx, request, &frame),
+        }
+    }
+
+    /// There may be room for the produce request of another shard that stands at the head.
+    pub(super) fn go_on_with_share(&mut self, cx: &mut Context<'_>, request: RequestId) {
+        let (unfinished, frame) = self.shares_without_room.remove(&request).expect("the caller has seen it");
+        assert_eq!(self.wait_for_room.pop_front(), Some(Producer::Share(request)), "it was its turn");
+        match unfinished {
+            None => self.handle(cx, request, &frame),
+            Some(unfinished) => {
+                let mut call = Call::decode_header(&frame).expect("it was decoded before");
+                call.is_share = true;
+                let outcome = unfinished.go_on(cx, &call);
+                self.settle_share(cx, request, &frame, outcome);
+            }
+        }
+    }
+
+    /// Does what a handler decided about a request of another shard.
+    pub(super) fn settle_share(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes, outcome: Outcome) {
+        let answer = match outcome {
+            Outcome::Answer(pieces) => Answer::Whole(pieces),
+            Outcome::Share(answer) => Answer::Share(answer),
+            Outcome::Close(reason) => Answer::Close(reason),
+            Outcome::Silent | Outcome::First => unreachable!("whoever asks knows better whom to ask"),
+            Outcome::NoRoom(unfinished) => {
+                self.wait_for_room.push_front(Producer::Share(id));
+                self.shares_without_room.insert(id, (Some(unfinished), frame.clone()));
+                return;
+            }
+            Outcome::Wait(parked, wait) => {
+                let is_fetch = matches!(parked, Parked::Fetch(_));
+                self.park(id, parked, wait);
+                if is_fetch {
+                    self.begin_share(cx, id);
+                }
+                return;
+            }
+        };
+        send(cx, id.connection.shard(), Body::Answered { request: id, answer });
+    }
+
+    /// A share of a fetch was taken up: it may be due, or have something to tell.
+    fn begin_share(&mut self, cx: &mut Context<'_>, id: RequestId) {
+        let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else { unreachable!("it was just parked") };
+        if pending.is_due() || self.is_stopping {
+            self.fetch_is_due(cx, id);
+        } else if let Some(bytes) = pending.news_for_home() {
+            tell(cx, id, bytes);
+        }
+    }
+
+    /// Reads for a share that is due; what it brings goes to its home.
+    pub(super) fn read_share(&mut self, cx: &mut Context<'_>, id: RequestId) {
+        if let Some(outcome) = self.read(cx, id) {
+            self.settle_share(cx, id, &Bytes::new(), outcome);
+        }
+    }
+
+    /// The home of a fetch waits no longer.
+    pub(crate) fn share_is_due(&mut self, cx: &mut Context<'_>, request: RequestId) {
+        if let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(request)
+            && !pending.is_reading()
+        {
+            self.fetch_is_due(cx, request);
+        }
+    }
+
+    /// Nobody waits for the share of a fetch any more.
+    pub(crate) fn forget_share(&mut self, cx: &mut Context<'_>, request: RequestId) {
+        self.wait_for_memory.retain(|waiting| *waiting != request);
+        if let Some(Parked::Fetch(pending)) = self.purgatory.take(request) {
+            self.read_bytes -= pending.held_bytes();
+            self.serve_who_waits_for_memory(cx);
+        }
+    }
+
+    /// Another shard has worked on a request of this one.
+    pub(crate) fn answered(&mut self, cx: &mut Context<'_>, from: ShardIndex, request: RequestId, answer: Answer) {
+        let Some(parked) = self.purgatory.get_mut(request) else { return };
+        match (parked, answer) {
+            (_, Answer::Close(reason)) => {
+                self.purgatory.take(request);
+                self.settle_and_flush(cx, request, Outcome::Close(reason));
+            }
+            (Parked::First, Answer::Whole(pieces)) => {
+                self.purgatory.take(request);
+                self.settle_and_flush(cx, request, Outcome::Answer(pieces));
+            }
+            (Parked::Produce(pending), Answer::Share(ShareAnswer::Produce(results))) => {
+                if pending.joined(from, results) {
+                    self.answer_produce(cx, request);
+                }
+            }
+            (Parked::ListOffsets(pending), Answer::Share(ShareAnswer::ListOffsets(results))) => {
+                if pending.joined(from, results) {
+                    self.answer_small(cx, request);
+                }
+            }
+            (Parked::DeleteRecords(pending), Answer::Share(ShareAnswer::DeleteRecords(results))) => {
+                if pending.joined(from, results) {
+                    self.answer_small(cx, request);
+                }
+            }
+            (Parked::OffsetForLeaderEpoch(pending), Answer::Share(ShareAnswer::OffsetForLeaderEpoch(results))) => {
+                if pending.joined(from, results) {
+                    self.answer_small(cx, request);
+                }
+            }
+            (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
+                self.read_bytes += pending.joined(from, results);
+                if pending.has_read_all() {
+                    self.answer_fetch(cx, request);
+                } else if !pending.is_reading() {
+                    self.fetch_is_due(cx, request);
+                }
+            }
+            (parked, answer) => unreachable!("{answer:?} is no answer for {parked:?}"),
+        }
+    }
+
+    /// Another shard has so many bytes for a fetch that waits.
+    pub(crate) fn available(&mut self, cx: &mut Context<'_>, from: ShardIndex, request: RequestId, bytes: u64) {
+        if let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(request)
+            && pending.available_at(from, bytes)
+            && !pending.is_reading()
+        {
+            self.fetch_is_due(cx, request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
