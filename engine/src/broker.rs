@@ -98,6 +98,12 @@ pub fn run(mut options: BrokerOptions, stop: Stop, ready: impl FnOnce(&Ready)) -
     let listener = Listener::bind(resolve(&options.config.listen)?).map_err(BrokerError::Listen)?;
     let begun = Instant::now();
     let directory = PathBuf::from(&options.config.data_dir);
+    // Clients are told where it is, and they are elsewhere.
+    if let Some(absolute) =
+        std::path::absolute(&directory).ok().and_then(|path| path.into_os_string().into_string().ok())
+    {
+        options.config.data_dir = absolute;
+    }
     let (shard, report, files) = recover(&options, &directory, listener.address())?;
     for (level, line) in &report.lines {
         log(*level, line);

@@ -354,7 +354,7 @@ impl<D: Decide> Host<D> {
     fn tell_free_space(&mut self) {
         self.free_space_at_us = self.now.monotonic_us + FREE_SPACE_US;
         match self.files.free_bytes() {
-            Ok(bytes) => self.tell(Event::FreeSpace { bytes }),
+            Ok((bytes, total_bytes)) => self.tell(Event::FreeSpace { bytes, total_bytes }),
             Err(errno) => tracing::warn!("cannot ask for the free space of the data directory: {}", errno.desc()),
         }
     }

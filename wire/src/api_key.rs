@@ -185,6 +185,8 @@ api_keys! {
     ListOffsets = 2, versions 1-11, advertised from 1, flexible 6+;
     /// Describes brokers, topics and partitions.
     Metadata = 3, versions 0-13, advertised from 0, flexible 9+;
+    /// Finds the brokers that coordinate groups, transactions or share partitions.
+    FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
     /// Says which APIs and versions the broker has; the first request of a connection.
     ApiVersions = 18, versions 0-5, advertised from 0, flexible 3+;
     /// Creates topics.
@@ -201,6 +203,8 @@ api_keys! {
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.
     AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
+    /// Describes log directories and the replicas in them.
+    DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
     /// Changes single settings.
@@ -213,12 +217,7 @@ api_keys! {
 
 // To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
 // list of messages in `tests/generate`.
-unserved_apis! {
-    /// Finds the brokers that coordinate groups, transactions or share partitions.
-    FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
-    /// Describes log directories and the replicas in them.
-    DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
-}
+unserved_apis! {}
 
 #[cfg(test)]
 mod tests {

@@ -13,8 +13,10 @@ pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
+pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
+pub(crate) mod find_coordinator;
 pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
@@ -189,6 +191,8 @@ pub(crate) enum Parked {
     DeleteRecords(delete_records::Pending),
     /// For other shards.
     OffsetForLeaderEpoch(offset_for_leader_epoch::Pending),
+    /// For other shards.
+    DescribeLogDirs(describe_log_dirs::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.

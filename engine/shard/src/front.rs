@@ -216,12 +216,12 @@ impl Front {
                 match self.purgatory.get_mut(id) {
                     Some(Parked::Produce(pending)) => {
                         if pending.acknowledged() {
-                            self.answer_produce(cx, id);
+                            self.answer_complete(cx, id);
                         }
                     }
                     Some(Parked::DeleteRecords(pending)) => {
                         if pending.acknowledged() {
-                            self.answer_small(cx, id);
+                            self.answer_complete(cx, id);
                         }
                     }
                     Some(other) => unreachable!("{other:?} waits for no commit"),
@@ -264,7 +264,7 @@ impl Front {
             let Some(AwaitedRead { id, index, .. }) = self.purgatory.read_ended(*read) else { continue };
             let Some(Parked::ListOffsets(pending)) = self.purgatory.get_mut(id) else { continue };
             if pending.lookup_ended(index, result) {
-                self.answer_small(cx, id);
+                self.answer_complete(cx, id);
             }
         }
         self.serve_who_waits_for_memory(cx);
@@ -424,17 +424,14 @@ impl Front {
         true
     }
 
-    fn answer_produce(&mut self, cx: &mut Context<'_>, id: RequestId) {
-        let Some(Parked::Produce(pending)) = self.purgatory.take(id) else { unreachable!("it was there") };
-        self.settle_and_flush(cx, id, pending.answer(cx));
-    }
-
-    /// Answers a request about partitions, which is complete.
-    fn answer_small(&mut self, cx: &mut Context<'_>, id: RequestId) {
+    /// Answers a request for which nothing is missing any more.
+    fn answer_complete(&mut self, cx: &mut Context<'_>, id: RequestId) {
         let outcome = match self.purgatory.take(id) {
+            Some(Parked::Produce(pending)) => pending.answer(cx),
             Some(Parked::ListOffsets(pending)) => pending.answer(),
             Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
             Some(Parked::OffsetForLeaderEpoch(pending)) => pending.answer(),
+            Some(Parked::DescribeLogDirs(pending)) => pending.answer(cx),
             other => unreachable!("{other:?} is answered elsewhere"),
         };
         self.settle_and_flush(cx, id, outcome);
@@ -478,7 +475,9 @@ impl Front {
             ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
             ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
+            ApiKey::FindCoordinator => api::find_coordinator::handle(&shared.identity, cx, &call),
             ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
+            ApiKey::DescribeLogDirs => api::describe_log_dirs::handle(cx, &call),
             ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
             ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
             ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),

@@ -113,6 +113,8 @@ pub enum Event {
     FreeSpace {
         /// Free bytes.
         bytes: u64,
+        /// Bytes of the whole file system.
+        total_bytes: u64,
     },
     /// The deadline that [`crate::shard::Shard::next_deadline_us`] named has passed, or some time has.
     Tick,

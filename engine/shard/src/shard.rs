@@ -12,7 +12,7 @@ mod peers;
 use crate::config::{BrokerConfig, TopicConfig, is_inert};
 use crate::front::{Context, Front};
 use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
-use crate::log::Logs;
+use crate::log::{Logs, Volume};
 use crate::mesh::Seat;
 use crate::metadata::{Applied, Metadata};
 use crate::superblock::Superblock;
@@ -136,7 +136,10 @@ impl Shard {
     pub fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Completed { op, result } => self.completed(now, op, result, actions),
-            Event::FreeSpace { bytes } => self.logs.set_free_bytes(bytes, actions),
+            Event::FreeSpace { bytes, total_bytes } => {
+                let ours = bytes / u64::from(self.seat.shards);
+                self.logs.set_free_bytes(Volume { total_bytes, free_bytes: bytes }, ours, actions);
+            }
             Event::Tick => {}
             Event::Message { from, message } => self.message(now, from, message, actions),
             Event::Stop => {

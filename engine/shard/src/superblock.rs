@@ -58,7 +58,7 @@ pub struct Contents {
     pub directory_id: [u8; 16],
     /// Whether the last stop was clean.
     pub clean: bool,
-    /// How many journal files there are at least: each number below it has one. Without it nothing would tell that the only
+    /// How many journal files each shard has at least: each number below it has one. Without it nothing would tell that the only
     /// file that was begun is gone.
     pub journal_files: u32,
     /// How many files of the metadata log there are at least.
@@ -274,6 +274,16 @@ impl Superblock {
         }
         self.contents.journal_files = journal_files;
         self.contents.metadata_files = metadata_files;
+        self.write(disk, ids)
+    }
+
+    /// Lays the directory out for another number of shards, on stable storage when this returns: from then on the folders of
+    /// the next layout generation count, and no others.
+    pub fn change_layout(&mut self, disk: &mut dyn Disk, ids: &mut Ids, shards: u32) -> Result<(), SuperblockError> {
+        self.contents.layout_generation += 1;
+        self.contents.shards = shards;
+        // Nothing was noted of their journals yet.
+        self.contents.journal_files = 0;
         self.write(disk, ids)
     }
 

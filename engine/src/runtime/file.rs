@@ -134,10 +134,11 @@ impl FileOps {
         pieces.into_iter().map(outgoing).collect()
     }
 
-    /// Bytes that the file system has left for this user.
-    pub(crate) fn free_bytes(&self) -> Result<u64, Errno> {
+    /// Bytes that the file system has left for this user, and all that it has.
+    pub(crate) fn free_bytes(&self) -> Result<(u64, u64), Errno> {
         let space = nix::sys::statvfs::fstatvfs(&self.files.directory)?;
-        Ok(space.blocks_available() as u64 * space.fragment_size() as u64)
+        let bytes = |blocks| blocks * space.fragment_size() as u64;
+        Ok((bytes(space.blocks_available() as u64), bytes(space.blocks() as u64)))
     }
 
     /// How many chains have ended and were not taken.

@@ -157,7 +157,7 @@ impl Decide for Echo {
                 assert_eq!(&read[0][..frame.len()], &frame[..]);
                 Self::reply(actions, connection, vec![read[0].slice(..frame.len())]);
             }
-            Event::FreeSpace { bytes } => self.free = bytes,
+            Event::FreeSpace { bytes, .. } => self.free = bytes,
             Event::Tick => {
                 let due: Vec<_> =
                     self.paused.iter().filter(|(_, at)| **at <= now.monotonic_us).map(|(id, _)| *id).collect();

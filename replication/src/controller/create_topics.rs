@@ -162,7 +162,9 @@ impl Request<'_> {
         validate_only: bool,
     ) -> Result<CreatedTopic, Rejection> {
         self.check_name(topic.name)?;
-        self.check_configs(&topic.configs)?;
+        // Of two values for one key the later one is meant.
+        let configs = topic.configs.iter().copied().collect();
+        self.check_configs(&configs)?;
         let topic_id = self.draw_topic_id(draw_id);
         let replicas =
             if topic.assignments.is_empty() { self.place(topic, topic_id)? } else { self.take_assignments(topic)? };
@@ -171,7 +173,7 @@ impl Request<'_> {
 
         let num_partitions = i32::try_from(partitions).expect("it is below the bound of a request");
         let replication_factor = i16::try_from(replicas[0].len()).expect("it is below the bound of a partition");
-        let records = records(topic, topic_id, replicas);
+        let records = records(topic.name, topic_id, replicas, &configs);
         encoding::encode(&records)?;
 
         self.partitions += partitions;
@@ -199,13 +201,8 @@ impl Request<'_> {
         }
     }
 
-    fn check_configs(&self, configs: &[(&str, Option<&str>)]) -> Result<(), Rejection> {
-        let mut seen = BTreeSet::new();
+    fn check_configs(&self, configs: &BTreeMap<&str, Option<&str>>) -> Result<(), Rejection> {
         for (key, value) in configs {
-            if !seen.insert(*key) {
-                let message = format!("config '{key}' is given more than once");
-                return Err(Rejection::new(ErrorCode::INVALID_CONFIG, message));
-            }
             let Some(value) = value else {
                 return Err(Rejection::new(ErrorCode::INVALID_CONFIG, format!("config '{key}' has no value")));
             };
@@ -284,11 +281,16 @@ fn is_reserved(id: TopicId) -> bool {
     u128::from_be_bytes(id.0) <= 1 || id.to_string().starts_with('-')
 }
 
-fn records(topic: &NewTopic<'_>, topic_id: TopicId, replicas: Vec<Vec<BrokerId>>) -> Vec<MetadataRecord> {
+fn records(
+    name: &str,
+    topic_id: TopicId,
+    replicas: Vec<Vec<BrokerId>>,
+    configs: &BTreeMap<&str, Option<&str>>,
+) -> Vec<MetadataRecord> {
+    let mut records = Vec::with_capacity(1 + configs.len());
     let partitions = new_partitions(0, replicas);
-    let mut records = Vec::with_capacity(1 + topic.configs.len());
-    records.push(MetadataRecord::Topic { name: topic.name.to_string(), topic_id, partitions });
-    for (key, value) in &topic.configs {
+    records.push(MetadataRecord::Topic { name: name.to_string(), topic_id, partitions });
+    for (key, value) in configs {
         let (key, value) = (key.to_string(), value.map(ToString::to_string));
         records.push(MetadataRecord::TopicConfig { topic_id, key, value });
     }

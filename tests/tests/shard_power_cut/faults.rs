@@ -150,13 +150,13 @@ fn below_the_reserve_produce_is_refused_until_there_is_space() {
     let mut world = busy(5);
     world.settle(&mut |_, _| {});
     let place = world.place().unwrap();
-    world.node.event(Event::FreeSpace { bytes: 2 * JOURNAL_FILE });
+    world.node.event(Event::FreeSpace { bytes: 2 * JOURNAL_FILE, total_bytes: 2 << 40 });
     let connection = world.node.connect();
     let batch = world.ledger.batch(500, None);
     world.ledger.produce(&mut world.node, connection, place, batch, None);
     let reply = world.node.reply(connection).expect("a refusal waits for nothing");
     assert_eq!(produce_error(&reply), ErrorCode::KAFKA_STORAGE_ERROR);
-    world.node.event(Event::FreeSpace { bytes: 1 << 40 });
+    world.node.event(Event::FreeSpace { bytes: 1 << 40, total_bytes: 2 << 40 });
     let batch = world.ledger.batch(500, None);
     let pending = world.ledger.produce(&mut world.node, connection, place, batch, None);
     world.node.settle();
@@ -177,7 +177,7 @@ fn what_came_since_free_space_was_measured_does_not_take_the_reserve() {
     let place = world.place().unwrap();
     let files = journal_files(&world.node.disk);
     let room = JOURNAL_FILE;
-    world.node.event(Event::FreeSpace { bytes: 2 * JOURNAL_FILE + room });
+    world.node.event(Event::FreeSpace { bytes: 2 * JOURNAL_FILE + room, total_bytes: 2 << 40 });
     let connection = world.node.connect();
     let mut taken = 0;
     let refused = loop {
@@ -198,7 +198,7 @@ fn what_came_since_free_space_was_measured_does_not_take_the_reserve() {
     assert_eq!(journal_files(&world.node.disk), files.max(3), "the journal does not grow into the reserve");
     let told = |world: &World, words: &str| world.node.messages.iter().any(|(_, text)| text.contains(words));
     assert!(told(&world, "is full but for a reserve"), "{:?}", world.node.messages);
-    world.node.event(Event::FreeSpace { bytes: 1 << 40 });
+    world.node.event(Event::FreeSpace { bytes: 1 << 40, total_bytes: 2 << 40 });
     assert!(told(&world, "there is space again"), "{:?}", world.node.messages);
 }
 
@@ -223,7 +223,7 @@ fn without_space(journal_too: bool) -> World {
         world.node.settle();
         let Some(reply) = world.node.reply(connection) else {
             // The host measures again; what the file system says of itself does not matter.
-            world.node.event(Event::FreeSpace { bytes: 1 << 40 });
+            world.node.event(Event::FreeSpace { bytes: 1 << 40, total_bytes: 2 << 40 });
             let reply = world.node.reply(connection).expect("who waits for room is refused");
             assert_eq!(produce_error(&reply), ErrorCode::KAFKA_STORAGE_ERROR);
             world.ledger.now = world.node.now;
@@ -266,7 +266,7 @@ fn a_start_on_a_full_disk_serves_readers_and_refuses_producers() {
     }
     // Holds what is served against what was promised.
     let mut node = world.ledger.restart(disk, End::Killed);
-    node.event(Event::FreeSpace { bytes: 0 });
+    node.event(Event::FreeSpace { bytes: 0, total_bytes: 2 << 40 });
     let connection = node.connect();
     let batch = world.ledger.batch(500, None);
     world.ledger.produce(&mut node, connection, place, batch, None);

@@ -102,6 +102,8 @@ pub(crate) enum Pending {
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     pub(crate) config: BrokerConfig,
+    /// How many shards the next start has.
+    pub(crate) shards: u32,
     pub(crate) now: Now,
     pub(crate) topics: BTreeMap<TopicId, Topic>,
     pub(crate) deleted: BTreeSet<(TopicId, String)>,
@@ -119,6 +121,7 @@ impl Ledger {
     pub(crate) fn new(config: BrokerConfig) -> Self {
         Self {
             config,
+            shards: 1,
             now: Now { monotonic_us: 1_000_000, wall_ms: 1_700_000_000_000 },
             topics: BTreeMap::new(),
             deleted: BTreeSet::new(),
@@ -291,7 +294,7 @@ impl Ledger {
     /// on.
     pub(crate) fn restart(&mut self, disk: FaultDisk, end: End) -> Node {
         self.now.monotonic_us += 1_000;
-        let (node, report) = Node::start(disk, &self.config, self.now, false)
+        let (node, report) = Node::start_with(disk, &self.config, self.now, false, self.shards)
             .unwrap_or_else(|(_, error)| panic!("the start was refused: {}", error.message));
         assert!(report.was_clean || end != End::Clean, "the stop was clean");
         self.hold(node, end)
@@ -313,8 +316,8 @@ impl Ledger {
                 for producer in partition.producers.values_mut() {
                     producer.in_flight = 0;
                 }
-                let found = node.shard().logs().find(*id, index as i32).expect("a topic has its partitions");
-                let logs = node.shard().logs();
+                let logs = node.logs_of(*id, index as i32);
+                let found = logs.find(*id, index as i32).expect("a topic has its partitions");
                 let (log_start, visible) = (logs.log_start_offset(found), logs.high_watermark(found));
                 let log_end = logs.log_end_offset(found);
                 let what = format!("{}-{index} after {end:?}", topic.name);
@@ -356,7 +359,7 @@ impl Ledger {
             .collect();
         let mut refused = false;
         for place in places {
-            let logs = node.shard().logs();
+            let logs = node.logs_of(place.0, place.1 as i32);
             let found = logs.find(place.0, place.1 as i32).unwrap();
             let (mut at, end) = (logs.log_start_offset(found), logs.high_watermark(found));
             while at < end {
@@ -393,7 +396,7 @@ impl Ledger {
                 Some((_, end, _)) => at = *end,
                 // Retention went on meanwhile.
                 None => {
-                    let logs = node.shard().logs();
+                    let logs = node.logs_of(place.0, place.1 as i32);
                     let log_start = logs.log_start_offset(logs.find(place.0, place.1 as i32).unwrap());
                     assert!(log_start > at, "nothing was read at {at}");
                     self.topics.get_mut(&place.0).unwrap().partitions[place.1].log_start = log_start;
@@ -424,7 +427,7 @@ impl Ledger {
             };
             let again: Vec<_> = partition.producers.iter().filter_map(last).collect();
             let log_end = |node: &Node| {
-                let logs = node.shard().logs();
+                let logs = node.logs_of(place.0, place.1 as i32);
                 logs.log_end_offset(logs.find(place.0, place.1 as i32).unwrap())
             };
             let before = log_end(node);

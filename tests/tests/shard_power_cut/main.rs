@@ -9,6 +9,7 @@
 
 mod faults;
 mod indexes;
+mod layouts;
 mod ledger;
 mod pressure;
 mod snapshots;

@@ -52,11 +52,16 @@ pub(crate) struct Seen {
 }
 
 impl World {
+    pub(crate) fn new(config: BrokerConfig, seed: u64, size_max: usize) -> Self {
+        Self::with_shards(config, seed, size_max, 1)
+    }
+
     /// Every other seed reads older data in place.
-    pub(crate) fn new(mut config: BrokerConfig, seed: u64, size_max: usize) -> Self {
+    pub(crate) fn with_shards(mut config: BrokerConfig, seed: u64, size_max: usize, shards: u32) -> Self {
         let reads = if seed.is_multiple_of(2) { "direct" } else { "splice" };
         config.set("corelog.segment.reads", reads).expect("both are known");
         let mut ledger = Ledger::new(config);
+        ledger.shards = shards;
         let disk = FaultDisk::new(BLOCK, seed);
         let node = ledger.restart(disk, End::Clean);
         let mut world = Self {
@@ -272,8 +277,15 @@ impl World {
         self.take_answers();
     }
 
-    /// Stops cleanly, step by step.
+    /// Stops cleanly, step by step, and starts.
     pub(crate) fn stop_and_start(&mut self, probe: &mut Probe<'_>) {
+        let disk = self.stop(probe);
+        self.start(disk, End::Clean, probe);
+        *self.seen.restarts.entry("clean").or_default() += 1;
+    }
+
+    /// Stops cleanly, step by step. The disk is what is left.
+    pub(crate) fn stop(&mut self, probe: &mut Probe<'_>) -> FaultDisk {
         self.node.stop();
         self.settle_stop(probe);
         assert!(self.node.has_stopped(), "a stop comes to its end: {:?}", self.node.messages);
@@ -281,9 +293,7 @@ impl World {
         self.seen.producer_snapshots += found.snapshots;
         crate::indexes::check(&self.node.disk);
         assert_eq!(found.strays, 0, "what a stop has left is gone before the next");
-        let disk = self.node.disk.kill(1);
-        self.start(disk, End::Clean, probe);
-        *self.seen.restarts.entry("clean").or_default() += 1;
+        self.node.disk.kill(1)
     }
 
     fn settle_stop(&mut self, probe: &mut Probe<'_>) {
@@ -314,7 +324,7 @@ impl World {
     }
 
     /// Starts on a disk; the probe sees the disk at every boundary of the start, too.
-    fn start(&mut self, disk: FaultDisk, end: End, probe: &mut Probe<'_>) {
+    pub(crate) fn start(&mut self, disk: FaultDisk, end: End, probe: &mut Probe<'_>) {
         self.look();
         for cut in cuts_of_start(&disk, &self.ledger, None) {
             probe(&cut, &self.ledger);
@@ -332,13 +342,13 @@ impl World {
         for path in disk.paths() {
             let bytes = disk.bytes(&path).unwrap();
             let generation = |bytes: &[u8]| bytes.get(16..24).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap()));
-            if path.starts_with("shard-0/checkpoint") {
+            if path.starts_with("shard-") && path.contains("/checkpoint") {
                 self.seen.checkpoints = self.seen.checkpoints.max(generation(&bytes));
             } else if path.starts_with("metadata/snapshot") {
                 self.seen.snapshots = self.seen.snapshots.max(generation(&bytes));
             } else if path.starts_with("metadata/journal") {
                 self.seen.metadata_ordinal = self.seen.metadata_ordinal.max(generation(&bytes));
-            } else if path.starts_with("shard-0/journal") {
+            } else if path.starts_with("shard-") && path.contains("/journal") {
                 self.seen.journal_ordinal = self.seen.journal_ordinal.max(generation(&bytes));
                 for part in inspect(&bytes, BLOCK) {
                     match part {
@@ -360,12 +370,13 @@ impl World {
 
 /// The disk at boundaries of a start on it, for a power cut there: at all of them, or at so many drawn ones.
 pub(crate) fn cuts_of_start(disk: &FaultDisk, ledger: &Ledger, some: Option<(usize, &mut Random)>) -> Vec<FaultDisk> {
-    let whole = Node::start(disk.clone(), &ledger.config, ledger.now, false);
+    let start = |disk| Node::start_with(disk, &ledger.config, ledger.now, false, ledger.shards);
+    let whole = start(disk.clone());
     let boundaries = whole.map_or_else(|(_, error)| panic!("{}", error.message), |(node, _)| node.disk.boundaries());
     let cut = |boundary| {
         let mut disk = disk.clone();
         disk.cut_at(boundary);
-        match Node::start(disk, &ledger.config, ledger.now, false) {
+        match start(disk) {
             Err((disk, _)) => disk,
             Ok(_) => panic!("the power was cut at {boundary} and the start did not notice"),
         }

@@ -11,7 +11,7 @@ use crate::error_code::ErrorCode;
 /// The size of or the room on a volume, where it is not known.
 pub const VOLUME_BYTES_UNKNOWN: i64 = -1;
 
-request!(unserved DescribeLogDirs: DescribeLogDirsRequest<'a> => DescribeLogDirsResponse<'r>);
+request!(DescribeLogDirs: DescribeLogDirsRequest<'a> => DescribeLogDirsResponse<'r>);
 
 message! {
     versions 1-5, flexible 2+;

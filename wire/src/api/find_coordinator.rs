@@ -16,7 +16,7 @@ pub const TRANSACTION_KEY: i8 = 1;
 /// A key type: share partitions, each `group:topic id:partition` (KIP-932).
 pub const SHARE_KEY: i8 = 2;
 
-request!(unserved FindCoordinator: FindCoordinatorRequest<'a> => FindCoordinatorResponse<'r>);
+request!(FindCoordinator: FindCoordinatorRequest<'a> => FindCoordinatorResponse<'r>);
 
 message! {
     versions 0-6, flexible 3+;

@@ -130,7 +130,7 @@ pub fn entries() -> Vec<Entry> {
         Fetch: fetch FetchRequest FetchResponse;
         ListOffsets: list_offsets ListOffsetsRequest ListOffsetsResponse;
         Metadata: metadata MetadataRequest MetadataResponse;
-        FindCoordinator unserved: find_coordinator FindCoordinatorRequest FindCoordinatorResponse;
+        FindCoordinator: find_coordinator FindCoordinatorRequest FindCoordinatorResponse;
         ApiVersions: api_versions ApiVersionsRequest ApiVersionsResponse;
         CreateTopics: create_topics CreateTopicsRequest CreateTopicsResponse;
         DeleteTopics: delete_topics DeleteTopicsRequest DeleteTopicsResponse;
@@ -139,7 +139,7 @@ pub fn entries() -> Vec<Entry> {
         OffsetForLeaderEpoch: offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
         DescribeConfigs: describe_configs DescribeConfigsRequest DescribeConfigsResponse;
         AlterConfigs: alter_configs AlterConfigsRequest AlterConfigsResponse;
-        DescribeLogDirs unserved: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
+        DescribeLogDirs: describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse;
         CreatePartitions: create_partitions CreatePartitionsRequest CreatePartitionsResponse;
         IncrementalAlterConfigs: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
         DescribeCluster: describe_cluster DescribeClusterRequest DescribeClusterResponse;

@@ -13,7 +13,6 @@ use corelog_wire::api::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 use corelog_wire::error_code::ErrorCode;
-use corelog_wire::ids::TopicId;
 
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us, metadata};
 use crate::config::{BrokerConfig, Synonym, TOPIC_KEYS};
@@ -39,7 +38,6 @@ struct Topic {
     outcome: Result<CreatedTopic, Rejection>,
     /// The configs that the request sets.
     configs: BTreeMap<String, String>,
-    validate_only: bool,
 }
 
 /// Proposes the topics that may be created.
@@ -78,8 +76,7 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
             }
         }
         let configs = topics.iter().find(|topic| topic.name == result.name).map(set_configs).unwrap_or_default();
-        let validate_only = request.validate_only;
-        pending.topics.push(Topic { name: result.name, outcome: result.outcome, configs, validate_only });
+        pending.topics.push(Topic { name: result.name, outcome: result.outcome, configs });
     }
     if pending.waiting.is_empty() {
         return pending.answer(cx);
@@ -162,8 +159,8 @@ impl Topic {
         let result = CreatableTopicResult { name: &self.name, ..CreatableTopicResult::default() };
         match &self.outcome {
             Ok(created) => CreatableTopicResult {
-                // A topic that is not created has no id.
-                topic_id: if self.validate_only { TopicId::ZERO } else { created.topic_id },
+                // Also one that is only validated; nobody will ever have it.
+                topic_id: created.topic_id,
                 num_partitions: created.num_partitions,
                 replication_factor: created.replication_factor,
                 configs: Some(configs.into()),

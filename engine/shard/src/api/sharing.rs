@@ -4,12 +4,14 @@
 //! waits for these shards; on another shard ([`super::Call::is_share`]) it answers with the results of its own partitions,
 //! each with its entry in the request, and leaves the rest, whatever is wrong with it, to the home.
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use corelog_replication::metadata::{PartitionAssignment, TopicImage};
 use corelog_wire::api::delete_records::DeleteRecordsPartitionResult;
+use corelog_wire::api::describe_log_dirs::DescribeLogDirsPartition;
 use corelog_wire::api::list_offsets::ListOffsetsPartitionResponse;
 use corelog_wire::api::offset_for_leader_epoch::EpochEndOffset;
 use corelog_wire::api_key::ApiKey;
@@ -33,6 +35,8 @@ pub(crate) enum ShareAnswer {
     OffsetForLeaderEpoch(Vec<(usize, EpochEndOffset)>),
     /// Of DeleteRecords.
     DeleteRecords(Vec<(usize, DeleteRecordsPartitionResult)>),
+    /// Of DescribeLogDirs, by topic.
+    DescribeLogDirs(BTreeMap<String, Vec<DescribeLogDirsPartition>>),
 }
 
 /// Whether a request changes metadata: the shard with the metadata log handles it.
@@ -53,6 +57,8 @@ pub(crate) fn changes_metadata(api: ApiKey) -> bool {
         | ApiKey::DeleteRecords
         | ApiKey::OffsetForLeaderEpoch
         | ApiKey::DescribeCluster
+        | ApiKey::DescribeLogDirs
+        | ApiKey::FindCoordinator
         | ApiKey::DescribeTopicPartitions
         | ApiKey::DescribeConfigs => false,
     }

@@ -142,34 +142,27 @@ impl Front {
     /// Another shard has worked on a request of this one.
     pub(crate) fn answered(&mut self, cx: &mut Context<'_>, from: ShardIndex, request: RequestId, answer: Answer) {
         let Some(parked) = self.purgatory.get_mut(request) else { return };
-        match (parked, answer) {
+        let is_complete = match (parked, answer) {
             (_, Answer::Close(reason)) => {
                 self.purgatory.take(request);
-                self.settle_and_flush(cx, request, Outcome::Close(reason));
+                return self.settle_and_flush(cx, request, Outcome::Close(reason));
             }
             (Parked::First, Answer::Whole(pieces)) => {
                 self.purgatory.take(request);
-                self.settle_and_flush(cx, request, Outcome::Answer(pieces));
+                return self.settle_and_flush(cx, request, Outcome::Answer(pieces));
             }
-            (Parked::Produce(pending), Answer::Share(ShareAnswer::Produce(results))) => {
-                if pending.joined(from, results) {
-                    self.answer_produce(cx, request);
-                }
-            }
+            (Parked::Produce(pending), Answer::Share(ShareAnswer::Produce(results))) => pending.joined(from, results),
             (Parked::ListOffsets(pending), Answer::Share(ShareAnswer::ListOffsets(results))) => {
-                if pending.joined(from, results) {
-                    self.answer_small(cx, request);
-                }
+                pending.joined(from, results)
             }
             (Parked::DeleteRecords(pending), Answer::Share(ShareAnswer::DeleteRecords(results))) => {
-                if pending.joined(from, results) {
-                    self.answer_small(cx, request);
-                }
+                pending.joined(from, results)
             }
             (Parked::OffsetForLeaderEpoch(pending), Answer::Share(ShareAnswer::OffsetForLeaderEpoch(results))) => {
-                if pending.joined(from, results) {
-                    self.answer_small(cx, request);
-                }
+                pending.joined(from, results)
+            }
+            (Parked::DescribeLogDirs(pending), Answer::Share(ShareAnswer::DescribeLogDirs(found))) => {
+                pending.joined(from, found)
             }
             (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
                 self.read_bytes += pending.joined(from, results);
@@ -178,8 +171,12 @@ impl Front {
                 } else if !pending.is_reading() {
                     self.fetch_is_due(cx, request);
                 }
+                return;
             }
             (parked, answer) => unreachable!("{answer:?} is no answer for {parked:?}"),
+        };
+        if is_complete {
+            self.answer_complete(cx, request);
         }
     }
 

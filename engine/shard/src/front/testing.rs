@@ -164,7 +164,8 @@ impl Host {
     }
 
     fn next_deadline_us(&self) -> Option<u64> {
-        let running = self.shards.iter().filter(|shard| !self.stopped.contains(&shard.seat().me));
+        let stands = |seat| self.stopped.contains(&seat) || self.stalled.contains(&seat);
+        let running = self.shards.iter().filter(|shard| !stands(shard.seat().me));
         running.filter_map(Shard::next_deadline_us).min()
     }
 

@@ -28,22 +28,7 @@ impl Journal {
         incarnation: u64,
         ids: &mut Ids,
     ) -> Result<Self, OpenError> {
-        if incarnation <= recovered.incarnation {
-            return Err(OpenError::Foreign {
-                path: recovered.geometry.dir,
-                words: alloc::format!(
-                    "the journal knows incarnation {}, the superblock begins {incarnation}: it was put back from an \
-                     older copy; put the whole data directory back from one copy",
-                    recovered.incarnation
-                ),
-            });
-        }
-        let doing = OpenError::io("starting the journal");
-        for open in recovered.files.iter().flatten() {
-            disk.run(Step::Sync { file: open.file }).map_err(&doing)?;
-        }
-        disk.run(Step::SyncDir { path: recovered.geometry.dir.clone() }).map_err(&doing)?;
-
+        recovered.take_over(disk, incarnation)?;
         let kept = recovered.kept();
         let mut in_use: BTreeMap<u64, (u32, u64)> = recovered.counted.clone();
         in_use.retain(|&ordinal, _| ordinal >= recovered.first_needed || Some(ordinal) == kept);
@@ -112,6 +97,35 @@ fn prepare(disk: &mut dyn Disk, recovered: &Recovered, ring: &mut Ring, ids: &mu
 }
 
 impl Recovered {
+    /// Makes what was read, whoever wrote it and however that ended, survive from now on. Refuses a journal that was
+    /// written after the superblock, which names `incarnation`.
+    pub(crate) fn take_over(&self, disk: &mut dyn Disk, incarnation: u64) -> Result<(), OpenError> {
+        if incarnation <= self.incarnation {
+            return Err(OpenError::Foreign {
+                path: self.geometry.dir.clone(),
+                words: alloc::format!(
+                    "the journal knows incarnation {}, the superblock begins {incarnation}: it was put back from an \
+                     older copy; put the whole data directory back from one copy",
+                    self.incarnation
+                ),
+            });
+        }
+        let doing = OpenError::io("starting the journal");
+        for open in self.files.iter().flatten() {
+            disk.run(Step::Sync { file: open.file }).map_err(&doing)?;
+        }
+        disk.run(Step::SyncDir { path: self.geometry.dir.clone() }).map_err(&doing)?;
+        Ok(())
+    }
+
+    /// Closes the files of a journal that will not be written any more.
+    pub(crate) fn close(self, disk: &mut dyn Disk) {
+        for open in self.files.into_iter().flatten() {
+            // There is nothing to be done about an error of close, and nothing was written.
+            let _ = disk.run(Step::Close { file: open.file });
+        }
+    }
+
     /// The ordinal of the file that the chain hangs on: that of the last commit that counts, or, when the walk counted
     /// none, the newest one before it, or the one where it began.
     fn kept(&self) -> Option<u64> {

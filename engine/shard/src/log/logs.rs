@@ -45,6 +45,15 @@ pub struct LogLimits {
     pub reserve_bytes: u64,
 }
 
+/// A file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// All its bytes.
+    pub total_bytes: u64,
+    /// Those that this process may still use.
+    pub free_bytes: u64,
+}
+
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -133,6 +142,7 @@ pub struct Logs {
     pub(super) dirty_bytes: u64,
     /// Bytes that producers may still write until free space is measured again.
     pub(super) disk_room: u64,
+    volume: Option<Volume>,
     /// Somebody waits until less is dirty.
     pub(super) room_wanted: bool,
     /// A batch was refused for want of space.
@@ -166,6 +176,7 @@ impl Logs {
             tail_memory: 0,
             dirty_bytes: 0,
             disk_room: u64::MAX,
+            volume: None,
             room_wanted: false,
             disk_full: None,
             retention_due_us: 0,
@@ -242,9 +253,11 @@ impl Logs {
         self.metadata_offset = offset;
     }
 
-    /// The file system has this many bytes left, as the host measured. What is dirty has no place in it yet. The journal
-    /// grows only where as much again as it may take is left to producers.
-    pub fn set_free_bytes(&mut self, bytes: u64, actions: &mut Vec<Action>) {
+    /// What the host measured of the file system, of which these logs may take `bytes`: those of other shards lie on it
+    /// too. What is dirty has no place in it yet. The journal grows only where as much again as it may take is left to
+    /// producers.
+    pub fn set_free_bytes(&mut self, volume: Volume, bytes: u64, actions: &mut Vec<Action>) {
+        self.volume = Some(volume);
         // Whatever the file system says of itself: there may be a quota.
         let bytes = if self.write_back.is_out_of_space() || self.journal.is_stuck() { 0 } else { bytes };
         let room = bytes.saturating_sub(self.dirty_bytes).saturating_sub(self.limits.reserve_bytes);
@@ -256,6 +269,11 @@ impl Logs {
             self.disk_full = None;
             Self::log(actions, LogLevel::Warn, String::from("there is space again: produce requests are taken"));
         }
+    }
+
+    /// The file system that the partitions lie on, once the host has measured it.
+    pub fn volume(&self) -> Option<Volume> {
+        self.volume
     }
 
     /// Makes room for so many bytes of produce at most, in a test.

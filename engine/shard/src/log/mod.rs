@@ -1,6 +1,7 @@
 //! The log of every partition of a shard: appending, reading, writing back, recycling, retention.
 
 pub mod checkpoint;
+pub(crate) mod flush;
 mod in_place;
 pub mod index;
 mod index_files;
@@ -15,9 +16,10 @@ pub mod segment;
 pub mod tail;
 mod timestamps;
 pub mod write_back;
+mod write_back_steps;
 
 pub use crate::config::Durability;
-pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget};
+pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget, Volume};
 
 use crate::io::FileRange;
 use alloc::vec::Vec;

@@ -185,6 +185,19 @@ impl Partition {
         self.segments.push_back(Segment::new(offset, now_ms));
     }
 
+    /// After a loss to which the operator agreed, what is below the flushed position may be of a batch that is gone: the
+    /// segment ends before it, or begins anew.
+    pub fn cut_lost(&mut self) {
+        let active = self.active();
+        if active.base_offset != self.flushed.segment || active.len >= self.flushed.position {
+            return;
+        }
+        match active.len {
+            0 => self.flushed = Flushed::begin(self.flushed.segment),
+            _ => self.roll(0),
+        }
+    }
+
     /// Appends a batch at the log end. `place` says where in the journal it went. Returns how many chunks became full.
     pub fn append(
         &mut self,
@@ -353,7 +366,7 @@ impl Partition {
             let len = self.segments[self.segment_of(segment)].len;
             // A segment whose last batch was lost, to which the operator agreed, is cut before what is written of it.
             assert!(data_end == len || len < from, "a sealed segment is written to its end");
-            let (data_end, to) = (len, data_end.next_multiple_of(block));
+            let (data_end, to) = (len, data_end.next_multiple_of(block).max(from));
             return Some(WriteBackPlan { segment, from, to, seal: Some(data_end), after: Flushed::begin(next) });
         }
         let to = data_end - data_end % block;
@@ -383,6 +396,11 @@ impl Partition {
         self.flushed = after;
     }
 
+    /// What its segments take, written back or not, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
     /// Where retention wants the log to begin, if that is further on (Kafka's `deleteOldSegments`): `retention.bytes`,
     /// `retention.ms`. Only what consumers could see is deleted. May say the log end, which empties the partition.
     pub fn retention_target(&self, now_ms: i64) -> Option<i64> {
@@ -390,7 +408,7 @@ impl Partition {
             return None;
         }
         let mut target = self.log_start;
-        let mut size: u64 = self.segments.iter().map(|s| s.len).sum();
+        let mut size = self.size_bytes();
         for segment in self.segments.iter().filter(|s| s.len > 0) {
             let over_size = u64::try_from(self.config.retention_bytes).is_ok_and(|most| size - segment.len >= most);
             let newest_ms = if segment.max_timestamp_ms >= 0 { segment.max_timestamp_ms } else { segment.created_ms };

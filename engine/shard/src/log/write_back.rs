@@ -9,17 +9,16 @@
 //! then holds is unknown.
 
 use super::checkpoint::{self, Checkpoint, PartitionCheckpoint};
-use super::index::SegmentIndex;
-use super::index_files::{self, NewEntries};
+use super::index_files;
 use super::index_repair;
 use super::logs::{Logs, list_user};
 use super::partition::{Partition, WriteBackPlan};
-use super::producer_snapshot::{self, ProducerEntry};
 use super::segment::{self, Segment};
+use super::write_back_steps::{note_index, note_written_back, settle_steps, write_back_steps};
 use super::{Durability, PartitionId};
 use crate::copies::Copy;
 use crate::ids::Ids;
-use crate::io::{Action, EDQUOT, ENOSPC, IoError, LogLevel, Now, OpId, OpenMode, Step, WRITE_PIECE_BYTES, is_full};
+use crate::io::{Action, EDQUOT, ENOSPC, IoError, LogLevel, Now, OpId, Step, WRITE_PIECE_BYTES, is_full};
 use crate::journal::{EntryKind, NewEntry};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
@@ -27,7 +26,6 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use corelog_wire::buffer::AlignedBuf;
 
 /// Jobs of partitions in flight at once. None is begun while those in flight give the device [`WRITE_PIECE_BYTES`] at a
 /// time: a synced journal write stands behind whatever the device has taken.
@@ -393,42 +391,16 @@ impl Logs {
             let job = Job::LoadIndex { id, segment: plan.segment };
             return self.write_back.submit(job, steps, ids, actions);
         }
-        let mut steps = Vec::with_capacity(12);
-        if !p.has_folder {
-            create_folder(p, &folder, ids, &mut steps);
-        }
-        let file = ids.file();
-        steps.push(Step::Open { file, path: segment::file(&folder, plan.segment, "log"), mode: OpenMode::WRITE });
-        if plan.from == 0 {
-            steps.push(Step::SyncDir { path: folder.clone() });
-        }
         let large = plan.to - plan.from >= WORTH_WRITING_BYTES && plan.seal.is_none();
         let ahead = allocation(plan.to);
+        let mut allocate = None;
         if large && ahead > allocation(plan.from) && self.disk_room >= ALLOCATION_ROOM_BYTES {
             let most = p.config.segment_bytes.next_multiple_of(block as u64).max(plan.to);
-            steps.push(Step::Allocate { file, len: ahead.min(most) });
+            allocate = Some(ahead.min(most));
         }
-        let mut data = Vec::new();
-        if plan.to > plan.from {
-            p.tail.slices(plan.segment, plan.from, plan.to, &mut data);
-            steps.push(Step::Write { file, offset: plan.from, data, durable: false });
-        }
-        steps.extend(plan.seal.map(|len| Step::SetLen { file, len }));
-        steps.push(Step::Sync { file });
-        steps.push(Step::Close { file });
-        let indexed = if write_index { durable } else { (0, 0) };
-        if write_index {
-            let new = NewEntries { index: &current.index, count: indexed, behind: current.index_written };
-            index_files::writes(&folder, current.base_offset, new, plan.seal.is_some(), ids, &mut steps);
-        }
-        if plan.seal.is_some() {
-            let epochs = p.epochs.to_checkpoint_file(plan.after.offset);
-            small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
-            let producers = producer_snapshot::producers_at(p, plan.after.offset);
-            producer_file(&folder, plan.after.offset, &producers, ids, &mut steps);
-            steps.push(Step::SyncDir { path: folder });
-        }
-        self.write_back.submit(Job::WriteBack { id, plan, indexed }, steps, ids, actions);
+        let indexed = write_index.then_some(durable);
+        let steps = write_back_steps(p, &plan, indexed, allocate, ids);
+        self.write_back.submit(Job::WriteBack { id, plan, indexed: indexed.unwrap_or_default() }, steps, ids, actions);
     }
 
     pub(super) fn write_back_completed(
@@ -559,17 +531,7 @@ impl Logs {
     fn written_back(&mut self, id: PartitionId, plan: &WriteBackPlan, indexed: (usize, usize)) {
         let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { return };
         let dirty = p.dirty_bytes();
-        p.has_folder = true;
-        p.written_back(plan.after);
-        let at = p.segment_of(plan.segment);
-        let segment = &mut p.segments[at];
-        segment.index.forget_first(indexed.0, indexed.1);
-        segment.index_written = (segment.index_written.0 + indexed.0, segment.index_written.1 + indexed.1);
-        if plan.seal.is_some() {
-            assert!(segment.index.memory() == 0, "the whole index of a sealed segment is in its files");
-            segment.index = SegmentIndex::default();
-            segment.index_loaded = false;
-        }
+        note_written_back(p, plan, indexed);
         if indexed != (0, 0) || plan.seal.is_some() {
             self.reads.index_written(id, plan.segment);
         }
@@ -585,13 +547,7 @@ impl Logs {
 
     fn index_loaded(&mut self, id: PartitionId, base_offset: i64, files: Vec<Bytes>) {
         let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { return };
-        let valid_len = if p.flushed.segment == base_offset { p.flushed.offset_position } else { u64::MAX };
-        let at = p.segment_of(base_offset);
-        let segment = &mut p.segments[at];
-        let empty = Bytes::new();
-        let (offsets, times) = (files.first().unwrap_or(&empty), files.get(1).unwrap_or(&empty));
-        segment.index_written = segment.index.follow(&SegmentIndex::decode(offsets, times, valid_len));
-        segment.index_loaded = true;
+        note_index(p, base_offset, &files);
         self.write_back.queue.push_front(id);
     }
 
@@ -705,64 +661,8 @@ fn allocation(len: u64) -> u64 {
     if len < ALLOCATION_BYTES && len > 0 { len.next_power_of_two() } else { len.next_multiple_of(ALLOCATION_BYTES) }
 }
 
-fn settle_steps(p: &Partition, folder: &str, block: usize, ids: &mut Ids) -> Vec<Step> {
-    let mut steps = Vec::new();
-    if !p.has_folder {
-        create_folder(p, folder, ids, &mut steps);
-    }
-    let active = p.active();
-    assert!(active.base_offset == p.flushed.segment, "the last pass sealed every complete segment");
-    let file = ids.file();
-    steps.push(Step::Open { file, path: segment::file(folder, active.base_offset, "log"), mode: OpenMode::WRITE });
-    let from = p.flushed.position;
-    if active.len > from {
-        let mut pieces = Vec::new();
-        p.tail.slices(active.base_offset, from, active.len, &mut pieces);
-        let len = (active.len - from) as usize;
-        let mut data = AlignedBuf::with_capacity(len.next_multiple_of(block));
-        pieces.iter().for_each(|piece| data.extend_from_slice(piece));
-        data.pad_with_zeros_to(len.next_multiple_of(block));
-        steps.push(Step::Write { file, offset: from, data: vec![data.freeze()], durable: false });
-    }
-    steps.push(Step::SetLen { file, len: active.len });
-    steps.push(Step::Sync { file });
-    steps.push(Step::Close { file });
-    let count = (active.index.offsets_from(0).len(), active.index.times_from(0).len());
-    let new = NewEntries { index: &active.index, count, behind: active.index_written };
-    index_files::writes(folder, active.base_offset, new, true, ids, &mut steps);
-    let epochs = p.epochs.to_checkpoint_file(p.log_end);
-    small_file(format!("{folder}/leader-epoch-checkpoint"), epochs.into_bytes(), ids, &mut steps);
-    producer_file(folder, p.log_end, &producer_snapshot::producers_at_end(p), ids, &mut steps);
-    steps.push(Step::SyncDir { path: String::from(folder) });
-    steps
-}
-
 fn removal_failed(error: &IoError) -> String {
     format!("{} failed with error {}: files of deleted data remain", error.what, error.errno)
-}
-
-fn create_folder(p: &Partition, folder: &str, ids: &mut Ids, steps: &mut Vec<Step>) {
-    steps.push(Step::CreateDir { path: String::from(folder) });
-    steps.push(Step::SyncDir { path: String::from(TOPICS) });
-    let text = format!("version: 0\ntopic_id: {}\n", p.topic_id);
-    small_file(format!("{folder}/partition.metadata"), text.into_bytes(), ids, steps);
-}
-
-fn small_file(path: String, content: Vec<u8>, ids: &mut Ids, steps: &mut Vec<Step>) {
-    let file = ids.file();
-    let len = content.len() as u64;
-    steps.push(Step::Open { file, path, mode: OpenMode::BUFFERED });
-    steps.push(Step::SetLen { file, len });
-    steps.push(Step::Write { file, offset: 0, data: vec![Bytes::from(content)], durable: false });
-    steps.push(Step::Sync { file });
-    steps.push(Step::Close { file });
-}
-
-/// A snapshot of the producers at an offset. Nothing for none, which is what no file means.
-fn producer_file(folder: &str, offset: i64, producers: &[ProducerEntry], ids: &mut Ids, steps: &mut Vec<Step>) {
-    if !producers.is_empty() {
-        small_file(segment::file(folder, offset, "snapshot"), producer_snapshot::encode(producers), ids, steps);
-    }
 }
 
 #[cfg(test)]

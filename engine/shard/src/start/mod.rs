@@ -10,6 +10,7 @@
 mod folders;
 mod layout;
 mod metadata_log;
+mod relayout;
 mod replay;
 mod saved;
 mod shard_files;
@@ -135,10 +136,6 @@ pub fn recover(
     let superblock = run.open_superblock(&config)?;
     let contents = *superblock.contents();
     let layout = Layout::of(&contents)?;
-    if layout.shards != options.shards {
-        let (there, wanted) = (layout.shards, options.shards);
-        return Err(refuse(format!("the data directory has {there} shards, not {wanted}: start with --cores {there}")));
-    }
     let lens = (contents.journal_file_len, contents.metadata_file_len);
     if lens != (config.journal.file_bytes, config.journal.metadata_file_bytes) {
         config.adopt_journal_files(lens.0, lens.1).map_err(refuse)?;
@@ -148,7 +145,10 @@ pub fn recover(
     let shape = geometry(&superblock, JournalKind::Metadata, FIRST, metadata::FOLDER, &config);
     let metadata_files = Files::open(run.disk, shape, &mut ids[0])?;
     let mut files = Vec::new();
-    for (seat, ids) in layout.seats().zip(&mut ids) {
+    let changes = layout.shards != options.shards;
+    for seat in layout.seats() {
+        // What is only read from is closed again.
+        let ids = if changes { &mut run.ids } else { &mut ids[usize::from(seat.me.0)] };
         files.push(ShardFiles::open(run.disk, &superblock, layout, seat, &config, ids)?);
     }
     // Only now is it certain that nobody else writes: what the superblock says is read again.
@@ -167,6 +167,14 @@ pub fn recover(
     let refused = set_dynamic(&mut config, metadata.image(), node);
     refused.into_iter().for_each(|line| run.report.warn(line));
 
+    let mut layout = layout;
+    if changes {
+        layout = run.change_layout(files, layout, &mut superblock, metadata.image(), &config)?;
+        files = Vec::new();
+        for (seat, ids) in layout.seats().zip(&mut ids) {
+            files.push(ShardFiles::open(run.disk, &superblock, layout, seat, &config, ids)?);
+        }
+    }
     let mut logs = Vec::new();
     for (files, ids) in files.into_iter().zip(ids) {
         let shard = files.read(&mut run, layout, superblock.contents().journal_files, metadata.image())?;

@@ -83,6 +83,7 @@ impl Replay {
             })?;
             run.report.replayed_bytes += entry.payload.len() as u64;
         }
+        partition.cut_lost();
         partition.high_watermark = partition.log_end;
         partition.log_start = log_start.min(partition.log_end);
         partition.epochs.drop_before(partition.log_start);

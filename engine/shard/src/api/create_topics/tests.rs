@@ -4,6 +4,7 @@ use alloc::vec;
 
 use corelog_wire::api::create_topics::{CreatableReplicaAssignment, CreatableTopicConfig};
 use corelog_wire::api_key::ApiKey;
+use corelog_wire::ids::TopicId;
 
 use super::*;
 use crate::front::testing::{Host, decode};
@@ -119,6 +120,11 @@ fn validate_only_creates_nothing() {
         [("new".to_string(), ErrorCode::NONE, 3), ("there".to_string(), ErrorCode::TOPIC_ALREADY_EXISTS, -1)];
     assert_eq!(results(&mut host, id, 7), expected);
     assert_eq!(host.apply_metadata(), 0);
+    // Kafka gives an id to what it does not create, too.
+    send(&mut host, id, 7, true, &[topic("new", 3)]);
+    let reply = host.reply(id);
+    let response: CreateTopicsResponse<'_> = decode(ApiKey::CreateTopics, 7, &reply);
+    assert!(!response.topics.first().unwrap().topic_id.is_zero());
 }
 
 #[test]
