@@ -187,6 +187,7 @@ impl Shard {
                 break;
             }
         }
+        self.has_more |= self.logs.end_reencoding();
         if core::mem::take(&mut self.bounds_changed) && self.seat.is_first() {
             actions.push(Action::LimitConnections(self.config.connections.clone()));
         }
