@@ -1,6 +1,7 @@
 //! Snappy in both framings that Kafka's clients write: one raw block (librdkafka), or the stream of snappy-java, a header
 //! of 16 bytes and then blocks, each behind its length in 4 bytes.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -86,7 +87,7 @@ impl<'a> Decoder<'a> {
 
 /// Writes a stream of snappy-java.
 pub(super) struct Encoder {
-    raw: raw::Encoder,
+    raw: Box<raw::Encoder>,
     /// What does not fill a block yet.
     block: Vec<u8>,
     out: Vec<u8>,
@@ -96,7 +97,7 @@ impl Encoder {
     /// The stream comes behind `out`.
     pub(super) fn new(mut out: Vec<u8>) -> Self {
         out.extend_from_slice(&STREAM_HEADER);
-        Self { raw: raw::Encoder::new(), block: Vec::new(), out }
+        Self { raw: Box::new(raw::Encoder::new()), block: Vec::new(), out }
     }
 
     pub(super) fn write(&mut self, mut piece: &[u8]) {
