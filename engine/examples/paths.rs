@@ -52,7 +52,9 @@ struct Answer {
 }
 
 impl Decide for Answer {
-    fn handle(&mut self, _now: Now, event: Event, actions: &mut Vec<Action>) {
+    type Message = std::convert::Infallible;
+
+    fn handle(&mut self, _now: Now, event: Event<Self::Message>, actions: &mut Vec<Action<Self::Message>>) {
         match event {
             Event::Frame { connection, frame } => {
                 let sent: usize = self.frame.iter().map(Bytes::len).sum();
@@ -64,7 +66,7 @@ impl Decide for Answer {
         }
     }
 
-    fn end_of_turn(&mut self, _now: Now, _actions: &mut Vec<Action>) {}
+    fn end_of_turn(&mut self, _now: Now, _actions: &mut Vec<Action<std::convert::Infallible>>) {}
 
     fn next_deadline_us(&self) -> Option<u64> {
         None
@@ -72,7 +74,7 @@ impl Decide for Answer {
 }
 
 impl Answer {
-    fn reply(&self, connection: ConnectionId, actions: &mut Vec<Action>) {
+    fn reply(&self, connection: ConnectionId, actions: &mut Vec<Action<std::convert::Infallible>>) {
         actions.push(Action::Reply { connection, pieces: self.frame.iter().cloned().map(Piece::Memory).collect() });
     }
 }
@@ -257,7 +259,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn start(&mut self, now: Now, actions: &mut Vec<Action<std::convert::Infallible>>) {
         let offset = self.started * self.data.len() as u64 % FILE_BYTES;
         let steps = vec![Step::Write { file: FILE, offset, data: vec![self.data.clone()], durable: true }];
         actions.push(Action::Io { op: OpId(self.started), steps });
@@ -267,7 +269,9 @@ impl Writer {
 }
 
 impl Decide for Writer {
-    fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+    type Message = std::convert::Infallible;
+
+    fn handle(&mut self, now: Now, event: Event<Self::Message>, actions: &mut Vec<Action<Self::Message>>) {
         if let Event::Completed { op, result } = event {
             assert!(result.is_ok(), "{result:?}");
             self.times.push(now.monotonic_us - self.starts[op.0 as usize]);
@@ -278,7 +282,7 @@ impl Decide for Writer {
         }
     }
 
-    fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action<std::convert::Infallible>>) {
         while now.monotonic_us < self.until_us && self.started - self.ended < self.depth {
             self.start(now, actions);
         }

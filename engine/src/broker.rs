@@ -1,7 +1,8 @@
-//! A broker from its configuration to its end: port, data directory, recovery, host.
+//! A broker from its configuration to its end: cores, port, data directory, recovery, hosts.
 //!
 //! Owns the order of a start: the port is taken first (a second broker fails before it touches data), then the data
-//! directory is locked and recovered, then clients are served. Randomness and the clock enter the shard here.
+//! directory is locked and recovered, then clients are served. How many shards there are, randomness and the clock enter
+//! here.
 
 use std::fmt;
 use std::fs::File;
@@ -10,17 +11,19 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use corelog_shard::config::{BrokerConfig, Endpoint, SegmentReads};
+use corelog_shard::config::{BrokerConfig, ConfigError, Endpoint, MEMORY_BYTES_MIN, SegmentReads};
 use corelog_shard::io::{Action, Event, LogLevel, Now};
+use corelog_shard::mesh::{Message, SHARDS_MAX};
 use corelog_shard::shard::{Shard, StartError, StartErrorKind};
 use corelog_shard::start::{self, StartOptions, StartReport};
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
-use crate::host::{self, ConnectionQuota, Decide, Exit, HostConfig, HostError};
+use crate::host::{ConnectionQuota, Decide, Exit, HostConfig, HostError};
 use crate::net::connections::ConnectionLimits;
 use crate::net::listener::{ListenError, Listener};
+use crate::node::{self, Member};
 use crate::runtime::clock;
 use crate::runtime::disk::DirectDisk;
 use crate::runtime::file::DiskFiles;
@@ -39,8 +42,9 @@ pub struct BrokerOptions {
     pub config: BrokerConfig,
     /// Start although acknowledged records are damaged.
     pub accept_loss: bool,
-    /// The core to stay on; `None` for the first one that this process may use.
-    pub cpu: Option<usize>,
+    /// How many cores to use, each with a shard of its own; `None` for all that this process may use and its memory is
+    /// enough for.
+    pub cores: Option<u32>,
 }
 
 /// What there is to say when clients are served.
@@ -48,6 +52,8 @@ pub struct BrokerOptions {
 pub struct Ready {
     /// The address listened on.
     pub address: SocketAddr,
+    /// How many cores, and so shards, there are.
+    pub cores: u32,
     /// What the start found.
     pub report: StartReport,
     /// How long recovery took.
@@ -57,6 +63,8 @@ pub struct Ready {
 /// Why a broker did not start, or could not go on.
 #[derive(Debug)]
 pub enum BrokerError {
+    /// There cannot be so many cores.
+    Cores(ConfigError),
     /// The port cannot be had.
     Listen(ListenError),
     /// The address to listen on is none.
@@ -74,6 +82,7 @@ pub enum BrokerError {
 impl fmt::Display for BrokerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Cores(error) => error.fmt(f),
             Self::Listen(error) => error.fmt(f),
             Self::Address(endpoint, error) => write!(f, "cannot listen on {endpoint}: {error}"),
             Self::Directory(path, error) => {
@@ -95,6 +104,8 @@ impl std::error::Error for BrokerError {}
 pub fn run(mut options: BrokerOptions, stop: Stop, ready: impl FnOnce(&Ready)) -> Result<Exit, BrokerError> {
     let features = Features::NEWEST.here().map_err(|error| BrokerError::System("cannot set up io_uring", error))?;
     options.config.segment_reads = segment_reads(options.config.segment_reads, features);
+    let given = given_cpus();
+    let cores = cores(&options.config, options.cores, given.len()).map_err(BrokerError::Cores)?;
     let listener = Listener::bind(resolve(&options.config.listen)?).map_err(BrokerError::Listen)?;
     let begun = Instant::now();
     let directory = PathBuf::from(&options.config.data_dir);
@@ -104,14 +115,41 @@ pub fn run(mut options: BrokerOptions, stop: Stop, ready: impl FnOnce(&Ready)) -
     {
         options.config.data_dir = absolute;
     }
-    let (shard, report, files) = recover(&options, &directory, listener.address())?;
+    let (shards, report, files) = recover(&options, &directory, listener.address(), cores)?;
     for (level, line) in &report.lines {
         log(*level, line);
     }
     let recovery = begun.elapsed();
-    let host_config = host_config(&options);
-    host::run(host_config, listener, files, shard, stop, |address| ready(&Ready { address, report, recovery }))
+    let files = files.split(shards.len()).map_err(|error| BrokerError::Directory(directory, error))?;
+    let member = |(index, (decide, files))| {
+        let cpu = (!given.is_empty()).then(|| given[index % given.len()]);
+        Member { decide, files, cpu }
+    };
+    let members = shards.into_iter().zip(files).enumerate().map(member).collect();
+    let config = host_config(&options.config, cores);
+    node::run(config, listener, members, stop, |address| ready(&Ready { address, cores, report, recovery }))
         .map_err(BrokerError::Host)
+}
+
+/// How many cores to use of those that are `given`; says so where it is not what one might expect.
+fn cores(config: &BrokerConfig, wanted: Option<u32>, given: usize) -> Result<u32, ConfigError> {
+    let given = (given as u32).clamp(1, SHARDS_MAX);
+    let Some(wanted) = wanted else {
+        let enough_for = u32::try_from(config.memory.total / MEMORY_BYTES_MIN).unwrap_or(u32::MAX).max(1);
+        if enough_for < given {
+            let (each, there) = (MEMORY_BYTES_MIN >> 20, config.memory.total >> 20);
+            tracing::warn!(
+                "using {enough_for} of {given} cores: each takes {each} MiB of memory, and there are {there} MiB; give \
+                 --memory, or --cores {enough_for} to be spared this line"
+            );
+        }
+        return Ok(given.min(enough_for));
+    };
+    config.check_shards(wanted)?;
+    if wanted > given {
+        tracing::warn!("{wanted} shards share {given} cores: more shards than cores gain nothing");
+    }
+    Ok(wanted)
 }
 
 /// Locks and recovers the data directory; tries again for a while when it is locked.
@@ -119,7 +157,8 @@ fn recover(
     options: &BrokerOptions,
     directory: &Path,
     address: SocketAddr,
-) -> Result<(Shard, StartReport, DiskFiles), BrokerError> {
+    shards: u32,
+) -> Result<(Vec<Shard>, StartReport, DiskFiles), BrokerError> {
     let random: [u8; 40] = random().map_err(|error| BrokerError::System("cannot read random numbers", error))?;
     let part = |at: usize| random[at..at + 16].try_into().expect("sixteen bytes");
     let give_up = Instant::now() + LOCK_WAIT;
@@ -132,11 +171,11 @@ fn recover(
             cluster_id: part(0),
             directory_id: part(16),
             advertised: advertised(&options.config, address),
-            shards: 1,
+            shards,
             accept_loss: options.accept_loss,
         };
         match start::start(&mut disk, options.config.clone(), &start_options) {
-            Ok((mut shards, report)) => return Ok((shards.remove(0), report, disk.into_files())),
+            Ok((shards, report)) => return Ok((shards, report, disk.into_files())),
             Err(error) if error.kind == StartErrorKind::Locked && Instant::now() < give_up => {
                 std::thread::sleep(LOCK_RETRY);
             }
@@ -167,19 +206,19 @@ fn advertised(config: &BrokerConfig, address: SocketAddr) -> (String, u16) {
     }
 }
 
-fn host_config(options: &BrokerOptions) -> HostConfig {
-    let config = &options.config;
+/// How each of so many hosts runs.
+fn host_config(config: &BrokerConfig, cores: u32) -> HostConfig {
+    let each = config.clone().for_shard(cores).memory;
     let quota = ConnectionQuota::default();
     quota.set(&config.connections);
     HostConfig {
-        cpu: options.cpu.or_else(first_cpu),
         request_bytes_max: config.request_bytes_max,
         frame_memory_bytes: config.memory.frames as usize,
         connections: ConnectionLimits {
-            unsent_pressed_bytes: (config.memory.reads / 2) as usize,
-            unfinished_bytes_max: (config.memory.frames / 4) as usize,
             // The quota and the limit of open files bound it.
             connections_max: usize::MAX,
+            unsent_pressed_bytes: (each.reads / 2) as usize,
+            unfinished_bytes_max: (config.memory.frames / 4 / u64::from(cores)) as usize,
             ..ConnectionLimits::default()
         },
         quota,
@@ -196,10 +235,10 @@ fn segment_reads(wanted: SegmentReads, features: Features) -> SegmentReads {
     wanted
 }
 
-/// The first core that the process was given.
-fn first_cpu() -> Option<usize> {
-    let given = sched_getaffinity(Pid::from_raw(0)).ok()?;
-    (0..CpuSet::count()).find(|cpu| given.is_set(*cpu).unwrap_or(false))
+/// The cores that the process was given; none where the system does not say.
+fn given_cpus() -> Vec<usize> {
+    let Ok(given) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
+    (0..CpuSet::count()).filter(|cpu| given.is_set(*cpu).unwrap_or(false)).collect()
 }
 
 fn log(level: LogLevel, line: &str) {
@@ -211,7 +250,15 @@ fn log(level: LogLevel, line: &str) {
     }
 }
 
+/// A shard is made on one thread and runs on another.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Shard>();
+};
+
 impl Decide for Shard {
+    type Message = Message;
+
     fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         Shard::handle(self, now, event, actions);
     }
@@ -228,6 +275,30 @@ impl Decide for Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_cores_are_used_that_there_is_memory_for() {
+        let mut config = BrokerConfig::default();
+        config.set("corelog.memory.bytes", &(256 << 20).to_string()).unwrap();
+        for (wanted, given, expected) in
+            [(None, 2, 2), (None, 4, 4), (None, 64, 4), (None, 0, 1), (Some(1), 64, 1), (Some(4), 2, 4)]
+        {
+            assert_eq!(cores(&config, wanted, given).unwrap(), expected, "{wanted:?} of {given}");
+        }
+        let error = cores(&config, Some(5), 64).unwrap_err().to_string();
+        assert!(error.contains("320 MiB") && error.contains("--cores"), "{error}");
+        assert!(!given_cpus().is_empty());
+    }
+
+    #[test]
+    fn memory_is_divided_among_hosts_but_for_large_requests() {
+        let config = BrokerConfig::default();
+        let (one, four) = (host_config(&config, 1), host_config(&config, 4));
+        assert_eq!(one.frame_memory_bytes, four.frame_memory_bytes);
+        assert_eq!(one.connections.unfinished_bytes_max, 4 * four.connections.unfinished_bytes_max);
+        assert_eq!(one.connections.unsent_pressed_bytes, 4 * four.connections.unsent_pressed_bytes);
+        assert_eq!(one.connections.connections_max, four.connections.connections_max);
+    }
 
     #[test]
     fn without_splice_segments_are_read_directly() {

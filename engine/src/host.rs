@@ -4,16 +4,22 @@
 //! everything with one system call, and yields to glommio. Invariants:
 //! - Events are told one at a time, and the actions of one are taken before the next is told.
 //! - Nothing is told after [`Action::Stopped`] or [`Action::Fatal`].
-//! - The host sleeps only when no completion, event or due deadline is left.
+//! - The host sleeps only when no completion, event, message or due deadline is left.
+//! - A host that is alone accepts by itself and has no bell: what other threads could bring is looked at only among
+//!   several (see [`crate::node`]).
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use corelog_shard::io::{Action, Event, LogLevel, Now};
+use corelog_shard::mesh::Seat;
 
 pub use crate::net::connections::{ConnectionCounts, ConnectionLimits};
 use crate::net::connections::{Connections, Happened};
+use crate::net::door::{Order, Reception};
 use crate::net::listener::{Accepted, Acceptor, Listener};
 pub use crate::net::quota::ConnectionQuota;
 use crate::runtime::clock;
@@ -21,6 +27,7 @@ use crate::runtime::executor::{self, Doorbell};
 use crate::runtime::file::{DiskFiles, FileOps};
 use crate::runtime::frame_memory::FrameMemory;
 use crate::runtime::limits;
+use crate::runtime::mesh::Post;
 use crate::runtime::provided::CHUNK_BYTES;
 use crate::runtime::ring::{Completion, Features, Ring, Token};
 use crate::runtime::stop::Stop;
@@ -35,27 +42,31 @@ const SLOW_TURN_US: u64 = 1_000;
 const LAST_ANSWERS_US: u64 = 5_000_000;
 /// How often the shard is told how much space is free, in microseconds.
 const FREE_SPACE_US: u64 = 1_000_000;
+/// How many messages of other shards are told in a turn at most, so that its work is bounded.
+const MESSAGES_PER_TURN: usize = 256;
 /// Descriptors that connections leave to files, at least; a quarter of all where that is less.
 const DESCRIPTORS_FOR_FILES: u64 = 2048;
 
 /// What decides: the shard, or something that stands in for it.
 pub trait Decide {
+    /// What those of one node send to one another.
+    type Message: Send + 'static;
     /// Takes one event and appends what has to be done.
-    fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>);
+    fn handle(&mut self, now: Now, event: Event<Self::Message>, actions: &mut Vec<Action<Self::Message>>);
     /// Called when all events that were there have been told.
-    fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action>);
+    fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action<Self::Message>>);
     /// When [`Event::Tick`] shall come, in microseconds of the monotonic clock.
     fn next_deadline_us(&self) -> Option<u64>;
 }
 
-/// How a host runs.
+/// How a host runs, and each one of several; what is said to be the node's they share.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
     /// The core to stay on; `None` leaves it to the kernel.
     pub cpu: Option<usize>,
     /// The longest request (`socket.request.max.bytes`). Cut to half of `frame_memory_bytes`.
     pub request_bytes_max: usize,
-    /// Memory for requests above 16 KiB, from when they are announced until the shard lets go of them.
+    /// Memory of the node for requests above 16 KiB, from when they are announced until the shard lets go of them.
     pub frame_memory_bytes: usize,
     /// Shared receive buffers of 16 KiB each, a power of two.
     pub receive_buffers: u16,
@@ -64,7 +75,8 @@ pub struct HostConfig {
     /// How many connections the process takes; its hosts share it.
     pub quota: ConnectionQuota,
     /// Other tasks run on the executor, so the host may not block its thread: it sleeps in glommio, on the eventfd of
-    /// its ring. That costs some 10 us of CPU more for each sleep than to wait in the ring itself.
+    /// its ring. That costs some 10 us of CPU more for each sleep than to wait in the ring itself. For a host that is
+    /// alone: a bell that is rung while the host sleeps like this may not be heard.
     pub shared_executor: bool,
     /// What to use of the kernel, where it has it.
     pub features: Features,
@@ -86,8 +98,8 @@ impl Default for HostConfig {
 }
 
 impl HostConfig {
-    /// The host's own memory at most, in bytes, without what the shard holds: receive buffers, requests above 16 KiB,
-    /// and unfinished smaller ones.
+    /// The memory of a host that is alone, at most, in bytes, without what the shard holds: receive buffers, requests
+    /// above 16 KiB, and unfinished smaller ones.
     pub fn memory_bytes_max(&self) -> usize {
         usize::from(self.receive_buffers) * CHUNK_BYTES
             + self.frame_memory_bytes
@@ -138,10 +150,27 @@ impl fmt::Display for HostError {
 
 impl std::error::Error for HostError {}
 
+impl HostError {
+    pub(crate) fn new(what: &'static str, error: io::Error) -> Self {
+        Self { what, error }
+    }
+}
+
+impl Counts {
+    /// Adds what another host counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.turns += other.turns;
+        self.slow_turns += other.slow_turns;
+        self.sleeps += other.sleeps;
+        self.completions += other.completions;
+        self.connections.add(&other.connections);
+    }
+}
+
 /// Runs the host of one shard on the calling thread until it stops. `ready` is called with the address when clients
 /// are served. Raises the process's soft limit of open files.
 pub fn run<D: Decide>(
-    config: HostConfig,
+    mut config: HostConfig,
     listener: Listener,
     files: DiskFiles,
     decide: D,
@@ -149,10 +178,46 @@ pub fn run<D: Decide>(
     ready: impl FnOnce(SocketAddr),
 ) -> Result<Exit, HostError> {
     limits::raise_locked_memory();
-    let task = async { Host::new(&config, listener, files, decide, stop)?.run(ready).await };
+    config.connections.connections_max = connections_max(&config);
+    let memory = FrameMemory::new(config.frame_memory_bytes, config.request_bytes_max);
+    warn_of_short_memory(&config, &memory);
+    let address = listener.address();
+    let company = Company::Alone { acceptor: Acceptor::new(listener), stop };
+    run_among(&config, Seat::ALONE, company, memory, files, decide, || ready(address))
+}
+
+/// Runs a host on the calling thread until it stops; among others, or alone.
+pub(crate) fn run_among<D: Decide>(
+    config: &HostConfig,
+    seat: Seat,
+    company: Company<D::Message>,
+    memory: FrameMemory,
+    files: DiskFiles,
+    decide: D,
+    ready: impl FnOnce(),
+) -> Result<Exit, HostError> {
+    let task = async { Host::new(config, seat, company, memory, files, decide)?.run(ready).await };
     match executor::run(config.cpu, task) {
         Ok(ended) => ended,
         Err(error) => Err(HostError { what: "cannot start the executor", error }),
+    }
+}
+
+/// How many connections the process can have: what was asked for, as far as the limit of open files allows it, which
+/// is raised as far as it goes.
+pub(crate) fn connections_max(config: &HostConfig) -> usize {
+    let descriptors = limits::raise_open_files();
+    let room = descriptors - DESCRIPTORS_FOR_FILES.min(descriptors / 4);
+    config.connections.connections_max.min(room as usize)
+}
+
+pub(crate) fn warn_of_short_memory(config: &HostConfig, memory: &FrameMemory) {
+    if memory.frame_bytes_max() < config.request_bytes_max {
+        tracing::warn!(
+            "requests are limited to {} bytes, half of the memory for them, instead of {}",
+            memory.frame_bytes_max(),
+            config.request_bytes_max
+        );
     }
 }
 
@@ -166,35 +231,47 @@ enum State {
         until_us: u64,
     },
     Fatal(String),
+    /// Another shard of the node cannot go on.
+    Halted,
 }
 
-struct Host<D> {
+/// Where connections, messages and the request to stop come from.
+pub(crate) enum Company<M> {
+    /// From its own ring.
+    Alone { acceptor: Acceptor, stop: Stop },
+    /// From other threads, which ring the bell of the reception.
+    Node { reception: Arc<Reception>, post: Post<M> },
+}
+
+struct Host<D: Decide> {
     decide: D,
     // The ring is dropped after what its operations use, so that nothing is freed under them.
     files: FileOps,
     connections: Connections,
-    acceptor: Acceptor,
+    company: Company<D::Message>,
     ring: Ring,
     /// How it sleeps where others share the executor.
     doorbell: Option<Doorbell>,
-    stop: Stop,
-    actions: Vec<Action>,
+    actions: Vec<Action<D::Message>>,
     completions: Vec<Completion>,
     now: Now,
     state: State,
     /// When the shard is told again how much space is free.
     free_space_at_us: u64,
     quota: ConnectionQuota,
+    /// How many connections other threads have brought.
+    arrived: u64,
     counts: Counts,
 }
 
 impl<D: Decide> Host<D> {
     fn new(
         config: &HostConfig,
-        listener: Listener,
+        seat: Seat,
+        company: Company<D::Message>,
+        memory: FrameMemory,
         files: DiskFiles,
         decide: D,
-        stop: Stop,
     ) -> Result<Self, HostError> {
         let setting_up = |what| move |error| HostError { what, error };
         let ring = Ring::new(config.features, config.receive_buffers).map_err(setting_up("cannot set up io_uring"))?;
@@ -204,43 +281,36 @@ impl<D: Decide> Host<D> {
         } else {
             None
         };
-        let memory = FrameMemory::new(config.frame_memory_bytes, config.request_bytes_max);
-        if memory.frame_bytes_max() < config.request_bytes_max {
-            tracing::warn!(
-                "requests are limited to {} bytes, half of the memory for them, instead of {}",
-                memory.frame_bytes_max(),
-                config.request_bytes_max
-            );
-        }
-        let mut connection_limits = config.connections;
-        let descriptors = limits::raise_open_files();
-        let room = descriptors - DESCRIPTORS_FOR_FILES.min(descriptors / 4);
-        connection_limits.connections_max = connection_limits.connections_max.min(room as usize);
         Ok(Self {
             decide,
             files: FileOps::new(files, &ring),
-            connections: Connections::new(connection_limits, config.quota.clone(), memory),
-            acceptor: Acceptor::new(listener, &ring),
+            connections: Connections::new(config.connections, config.quota.clone(), memory, seat.me),
+            company,
             ring,
             doorbell,
-            stop,
             actions: Vec::new(),
             completions: Vec::new(),
             now: clock::now(),
             state: State::Running,
             free_space_at_us: 0,
             quota: config.quota.clone(),
+            arrived: 0,
             counts: Counts::default(),
         })
     }
 
-    async fn run(mut self, ready: impl FnOnce(SocketAddr)) -> Result<Exit, HostError> {
-        for descriptor in self.stop.descriptors() {
-            self.ring.poll_readable(descriptor, Token::Stop);
+    async fn run(mut self, ready: impl FnOnce()) -> Result<Exit, HostError> {
+        match &mut self.company {
+            Company::Alone { acceptor, stop } => {
+                for descriptor in stop.descriptors() {
+                    self.ring.poll_readable(descriptor.as_raw_fd(), Token::Stop);
+                }
+                acceptor.start(&mut self.ring, self.now.monotonic_us);
+            }
+            Company::Node { reception, .. } => self.ring.watch(reception.bell().descriptor(), Token::Bell),
         }
-        self.acceptor.start(&mut self.ring, self.now.monotonic_us);
         self.submit()?;
-        ready(self.acceptor.address());
+        ready();
         loop {
             self.turn();
             match &self.state {
@@ -255,6 +325,10 @@ impl<D: Decide> Host<D> {
                     if self.connections.len() == 0 || self.now.monotonic_us >= *until_us {
                         return Ok(self.finish());
                     }
+                }
+                State::Halted => {
+                    std::mem::forget(self);
+                    return Ok(Exit::Fatal { message: "another shard cannot go on".to_owned() });
                 }
                 State::Running | State::Stopping => {}
             }
@@ -279,12 +353,14 @@ impl<D: Decide> Host<D> {
         }
         self.completions = completions;
         let now_us = self.now.monotonic_us;
-        self.acceptor.start(&mut self.ring, now_us);
+        self.look_around();
         self.connections.sweep(&mut self.ring, now_us);
         if now_us >= self.free_space_at_us {
             self.tell_free_space();
         }
+        self.tell_messages();
         self.tell_what_happened();
+        self.hand_over();
         if self.is_deciding() && self.decide.next_deadline_us().is_some_and(|at| at <= now_us) {
             self.tell(Event::Tick);
         }
@@ -292,7 +368,11 @@ impl<D: Decide> Host<D> {
             self.decide.end_of_turn(self.now, &mut self.actions);
             self.act();
         }
+        self.hand_over();
         self.connections.end_turn(&mut self.ring, now_us);
+        if let Company::Node { reception, .. } = &self.company {
+            reception.report(self.arrived, self.arrived - self.connections.len() as u64);
+        }
     }
 
     fn completed(&mut self, completion: &Completion) {
@@ -301,29 +381,89 @@ impl<D: Decide> Host<D> {
             Token::File(place) => self.files.completed(&mut self.ring, place, completion.outcome()),
             Token::Receive(place) => self.connections.received(&mut self.ring, place, completion, now_us),
             Token::Send(place) => self.connections.sent(&mut self.ring, place, completion, now_us),
-            Token::Accept => match self.acceptor.accepted(completion, now_us) {
-                Accepted::Connection(stream, peer) if matches!(self.state, State::Running) => {
-                    self.connections.open(&mut self.ring, stream, peer, now_us);
-                }
-                Accepted::Connection(..) | Accepted::Nobody => {}
-                Accepted::Rests(errno) => {
-                    let open = self.connections.len();
-                    tracing::warn!("cannot accept connections for a moment, {open} are open: {}", errno.desc());
-                }
-            },
+            Token::Accept => self.accepted(completion),
             Token::Stop => self.asked_to_stop(),
+            // What it was rung for is looked at in every turn.
+            Token::Bell => {
+                if let Company::Node { reception, .. } = &self.company
+                    && !completion.more()
+                {
+                    self.ring.watch(reception.bell().descriptor(), Token::Bell);
+                }
+            }
             Token::Timer | Token::Ignored => {}
         }
     }
 
+    fn accepted(&mut self, completion: &Completion) {
+        let Company::Alone { acceptor, .. } = &mut self.company else { unreachable!("the door accepts") };
+        let now_us = self.now.monotonic_us;
+        match acceptor.accepted(completion, now_us) {
+            Accepted::Connection(stream, peer) if matches!(self.state, State::Running) => {
+                self.connections.open(&mut self.ring, stream, peer, now_us);
+            }
+            Accepted::Connection(..) | Accepted::Nobody => {}
+            Accepted::Rests(errno) => {
+                let open = self.connections.len();
+                tracing::warn!("cannot accept connections for a moment, {open} are open: {}", errno.desc());
+            }
+        }
+    }
+
     fn asked_to_stop(&mut self) {
-        if let Some(who) = self.stop.take()
+        let Company::Alone { acceptor, stop } = &mut self.company else { unreachable!("the door is asked to stop") };
+        if let Some(who) = stop.take()
             && matches!(self.state, State::Running)
         {
             tracing::info!("stopping: {who}");
+            acceptor.close(&mut self.ring);
             self.state = State::Stopping;
-            self.acceptor.close(&mut self.ring);
             self.tell(Event::Stop);
+        }
+    }
+
+    /// Goes on accepting, or looks at what other threads have brought.
+    fn look_around(&mut self) {
+        let now_us = self.now.monotonic_us;
+        let (reception, post) = match &mut self.company {
+            Company::Alone { acceptor, .. } => return acceptor.start(&mut self.ring, now_us),
+            Company::Node { reception, post } => (reception, post),
+        };
+        let rung = reception.bell().answer();
+        post.receive(rung);
+        if !rung {
+            return;
+        }
+        let is_running = matches!(self.state, State::Running);
+        reception.take(|(stream, peer)| {
+            self.arrived += 1;
+            if is_running {
+                self.connections.open(&mut self.ring, stream, peer, now_us);
+            }
+        });
+        match reception.ordered() {
+            Order::Stop if is_running => {
+                self.state = State::Stopping;
+                self.tell(Event::Stop);
+            }
+            Order::Halt => self.state = State::Halted,
+            Order::Stop | Order::None => {}
+        }
+    }
+
+    /// Tells the shard what others have sent.
+    fn tell_messages(&mut self) {
+        for _ in 0..MESSAGES_PER_TURN {
+            let Company::Node { post, .. } = &mut self.company else { return };
+            let Some((from, message)) = post.next() else { return };
+            self.tell(Event::Message { from, message });
+        }
+    }
+
+    /// Hands over what the shard has sent to others.
+    fn hand_over(&mut self) {
+        if let Company::Node { post, .. } = &mut self.company {
+            post.hand_over();
         }
     }
 
@@ -363,7 +503,7 @@ impl<D: Decide> Host<D> {
         matches!(self.state, State::Running | State::Stopping)
     }
 
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: Event<D::Message>) {
         if self.is_deciding() {
             self.decide.handle(self.now, event, &mut self.actions);
             self.act();
@@ -381,7 +521,10 @@ impl<D: Decide> Host<D> {
                     let segments = self.files.take(pieces);
                     self.connections.reply(&mut self.ring, connection, segments, now_us);
                 }
-                Action::Send { message, .. } => match message {},
+                Action::Send { to, message } => match &mut self.company {
+                    Company::Node { post, .. } => post.send(to, message),
+                    Company::Alone { .. } => panic!("a shard that is alone has nobody to send to"),
+                },
                 Action::PauseInput(connection) => self.connections.pause(connection),
                 Action::ResumeInput(connection) => self.connections.resume(&mut self.ring, connection, now_us),
                 Action::Close(connection) => self.connections.close(&mut self.ring, connection, now_us),
@@ -409,7 +552,6 @@ impl<D: Decide> Host<D> {
     /// Hands over what the turn pushed, lets the kernel post what is complete, and sleeps where nothing else is left to
     /// do: one system call, unless others share the executor.
     async fn end_turn(&mut self) -> Result<(), HostError> {
-        let failed = |error| HostError { what: "the ring failed", error };
         if self.files.finished() > 0 || self.connections.has_happened() {
             return self.submit();
         }
@@ -417,6 +559,21 @@ impl<D: Decide> Host<D> {
         if until_us.is_some_and(|until| until <= clock::monotonic_us()) {
             return self.submit();
         }
+        if let Company::Node { reception, post } = &self.company
+            && (post.has_more() || !reception.bell().may_sleep())
+        {
+            return self.submit();
+        }
+        let slept = self.sleep(until_us).await;
+        if let Company::Node { reception, .. } = &self.company {
+            reception.bell().awake();
+        }
+        slept
+    }
+
+    /// Submits, and sleeps until there is a completion or it is time, unless there is one already.
+    async fn sleep(&mut self, until_us: Option<u64>) -> Result<(), HostError> {
+        let failed = |error| HostError { what: "the ring failed", error };
         let Some(doorbell) = &self.doorbell else {
             self.counts.sleeps += u64::from(self.ring.submit_and_wait_until(until_us).map_err(failed)?);
             return Ok(());
@@ -442,7 +599,11 @@ impl<D: Decide> Host<D> {
             true => (self.decide.next_deadline_us(), Some(self.free_space_at_us)),
             false => (None, None),
         };
-        let deadlines = [decided, space, last, self.connections.next_deadline_us(), self.acceptor.next_deadline_us()];
+        let accepts = match &self.company {
+            Company::Alone { acceptor, .. } => acceptor.next_deadline_us(),
+            Company::Node { .. } => None,
+        };
+        let deadlines = [decided, space, last, self.connections.next_deadline_us(), accepts];
         deadlines.into_iter().flatten().min()
     }
 

@@ -6,4 +6,5 @@ pub mod broker;
 pub mod config;
 pub mod host;
 pub mod net;
+pub mod node;
 pub mod runtime;

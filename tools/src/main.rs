@@ -4,11 +4,15 @@
 //! everything else.
 
 mod command;
+mod connect;
 mod dump;
 mod exit;
+mod format;
+mod output;
+mod place;
 mod size;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use exit::Failure;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -24,9 +28,11 @@ const LOG_DEFAULT: &str = "warn";
 #[command(
     name = "corelog",
     version,
-    about = "A Kafka-compatible message broker for Linux",
+    about = "A Kafka-compatible message broker for Linux, and its command line",
     after_help = "Try:\n  corelog start                      a broker on 127.0.0.1:9092, data in ./corelog-data\n  \
                   corelog check                      can this machine run it?\n  \
+                  corelog topic create orders        a topic\n  \
+                  echo hello | corelog produce orders\n  corelog consume orders\n  \
                   corelog help start                 all that can be set",
     propagate_version = true,
     arg_required_else_help = true
@@ -48,6 +54,18 @@ enum Command {
     Check(command::check::Check),
     /// Shows what is in files of a data directory, and what is corrupt where
     Dump(command::dump::Dump),
+    /// Creates, lists, describes, changes and deletes topics
+    Topic(command::topic::Topic),
+    /// Shows and changes settings of topics and brokers
+    Config(command::config::Config),
+    /// Shows what the cluster is
+    Cluster(command::cluster::Cluster),
+    /// Writes lines to a topic
+    Produce(command::produce::Produce),
+    /// Shows the records of a topic
+    Consume(command::consume::Consume),
+    /// Prints what a shell needs to complete this command line
+    Completions(command::completions::Completions),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +74,12 @@ fn main() -> ExitCode {
         Command::Start(start) => start.run(),
         Command::Check(check) => check.run(),
         Command::Dump(dump) => dump.run(),
+        Command::Produce(produce) => produce.run(),
+        Command::Consume(consume) => consume.run(),
+        Command::Topic(topic) => topic.run(),
+        Command::Config(config) => config.run(),
+        Command::Cluster(cluster) => cluster.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,7 +109,6 @@ fn log_to_stderr(filter: Option<&str>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,20 +1,11 @@
 //! The built program: what it says and how it ends when the command line or the machine is not as it should be.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is a failure with a place")]
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::io::{BufRead, BufReader, Read};
+mod broker;
+
+use broker::{Broker, corelog, text};
+use nix::sys::signal::Signal;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
-
-fn corelog(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_corelog")).args(arguments).env_remove("RUST_LOG").output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
 
 /// The command fails with this status, and says so on standard error alone.
 fn refused(arguments: &[&str], status: i32, wanted: &str) {
@@ -29,9 +20,17 @@ fn refused(arguments: &[&str], status: i32, wanted: &str) {
 fn help_shows_examples_and_exit_statuses() {
     for (arguments, wanted) in [
         (&["--help"][..], "corelog start"),
-        (&["start", "--help"], "corelog start --memory 2G --set num.partitions=4"),
+        (&["start", "--help"], "corelog start --cores 2 --memory 2G --set num.partitions=4"),
         (&["start", "--help"], "Exit statuses:"),
         (&["dump", "--help"], "corelog dump --records"),
+        (&["topic", "--help"], "corelog topic create orders --partitions 12"),
+        (&["topic", "create", "--help"], "corelog topic create orders"),
+        (&["config", "--help"], "A target is topic:NAME, broker:ID, or broker"),
+        (&["produce", "--help"], "--key-separator : --compression zstd"),
+        (&["consume", "--help"], "%T timestamp in ms since 1970"),
+        (&["consume", "--help"], "[env: CORELOG_BOOTSTRAP=]"),
+        (&["cluster", "info", "--help"], "--bootstrap <HOST:PORT>"),
+        (&["completions", "--help"], "corelog completions bash >"),
         (&["--version"], "corelog 0."),
     ] {
         let output = corelog(arguments);
@@ -44,10 +43,37 @@ fn help_shows_examples_and_exit_statuses() {
 fn a_command_line_that_makes_no_sense_ends_with_2() {
     refused(&["start", "--listen", "nowhere"], 2, "\"nowhere\" is not HOST:PORT, such as 127.0.0.1:9092");
     refused(&["start", "--memory", "lots"], 2, "\"lots\" is not a size, such as 512MiB");
-    refused(&["start", "--cores", "4"], 2, "several cores are not built yet");
+    refused(&["start", "--cores", "0"], 2, "a broker needs a core");
     refused(&["start", "--set", "num.partitions"], 2, "not KEY=VALUE");
     refused(&["begin"], 2, "unrecognized subcommand");
     refused(&["dump"], 2, "<FILE>");
+    for (arguments, wanted) in [
+        (&["topic"][..], "Usage: corelog topic"),
+        (&["topic", "create"], "<NAME>"),
+        (&["topic", "create", "a", "--partitions", "0"], "0 is not in 1.."),
+        (&["topic", "create", "a", "--config", "retention.ms"], "not KEY=VALUE, such as retention.ms=86400000"),
+        (&["topic", "alter", "a"], "nothing to change in a; give --partitions N, --config KEY=VALUE or --unset KEY"),
+        (&["topic", "list", "--bootstrap", "9092"], "\"9092\" is not HOST:PORT, such as 127.0.0.1:9092"),
+        (&["topic", "list", "--timeout", "0"], "not a number of seconds"),
+        (&["config", "get", "retention.ms"], "no target is named; it is topic:NAME, broker:ID or broker"),
+        (&["config", "get", "topic:a", "b=c"], "`get` changes nothing; `corelog config set` sets b"),
+        (&["config", "get", "group:a"], "a target is topic:NAME, broker:ID or broker"),
+        (&["config", "set", "topic:a"], "nothing to change; give KEY=VALUE, or --unset KEY"),
+        (&["config", "set", "topic:a", "retention.ms"], "\"retention.ms\" is neither KEY=VALUE nor a target"),
+        (&["config", "set", "a=b"], "no target is named"),
+        (&["produce"], "<TOPIC>"),
+        (&["produce", "a", "--acks", "2"], "acknowledgements are 0, 1 or all"),
+        (&["produce", "a", "--compression", "rar"], "codecs are none, gzip, snappy, lz4 and zstd"),
+        (&["produce", "a", "--header", "b"], "not KEY=VALUE, such as source=shop"),
+        (&["produce", "a", "--key-separator", ""], "a separator has at least one character"),
+        (&["produce", "a", "--partition=-1"], "-1 is not in 0.."),
+        (&["consume", "a", "--from", "middle"], "is no place in a log; try beginning, end, 41, -10"),
+        (&["consume", "a", "--format", "%q"], "%q means nothing"),
+        (&["consume", "a", "--json", "--format", "%s"], "cannot be used with"),
+        (&["completions", "csh"], "invalid value 'csh'"),
+    ] {
+        refused(arguments, 2, wanted);
+    }
 }
 
 #[test]
@@ -59,6 +85,30 @@ fn wrong_settings_end_with_1_and_one_sentence() {
     refused(&["--log", "a=b=c", "start"], 1, "--log \"a=b=c\" is no filter");
     let output = corelog(&["start", "--set", "num.partition=4"]);
     assert_eq!(text(&output.stderr).lines().count(), 1);
+}
+
+#[test]
+fn a_broker_on_several_cores_stops_with_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start_on(2, &folder.path().join("data"), &[]);
+    assert!(broker.ready.contains("128 MiB of memory on 2 cores; new"), "{}", broker.ready);
+    let threads = std::fs::read_dir(format!("/proc/{}/task", broker.child.id())).unwrap();
+    let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
+    let mut shards: Vec<_> = names.filter(|name| name.starts_with("shard-")).collect();
+    shards.sort();
+    shards.dedup();
+    assert_eq!(shards, ["shard-0\n", "shard-1\n"]);
+    std::net::TcpStream::connect(broker.address()).unwrap();
+    let (status, _, err) = broker.stop(Signal::SIGTERM);
+    assert_eq!(status, Some(0), "{err}");
+}
+
+#[test]
+fn more_cores_than_the_memory_is_enough_for_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let arguments = ["start", "--cores", "3", "--memory", "128MiB", "--data-dir", data_dir.to_str().unwrap()];
+    refused(&arguments, 1, "128 MiB are not enough for 3 shards");
 }
 
 #[test]
@@ -90,68 +140,17 @@ fn dumping_what_is_no_file_of_ours_ends_with_1() {
     }
 }
 
-/// How long a broker may take to stop, on a machine that does much else.
-const STOP_MAX: Duration = Duration::from_secs(30);
-
-/// A broker that runs until the value goes.
-struct Broker {
-    child: Child,
-    stdout: Option<BufReader<ChildStdout>>,
-    /// The line that it said first.
-    ready: String,
-}
-
-impl Broker {
-    fn start(data_dir: &Path, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_corelog"))
-            .args(["start", "--listen", "127.0.0.1:0", "--memory", "64MiB", "--data-dir"])
-            .arg(data_dir)
-            .args(["--set", "corelog.journal.file.bytes=1048576", "--set", "message.max.bytes=65536"])
-            .args(more)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut ready = String::new();
-        stdout.read_line(&mut ready).unwrap();
-        Self { child, stdout: Some(stdout), ready }
-    }
-
-    fn address(&self) -> &str {
-        self.ready.split(' ').nth(1).unwrap()
-    }
-
-    /// Asks it to stop; its exit status and what it said after the first line, on both streams.
-    fn stop(mut self, signal: Signal) -> (Option<i32>, String, String) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
-        let mut stdout = self.stdout.take().unwrap();
-        let mut stderr = self.child.stderr.take().unwrap();
-        let (said, saying) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let (mut out, mut err) = (String::new(), String::new());
-            let read = stdout.read_to_string(&mut out).and_then(|_| stderr.read_to_string(&mut err));
-            said.send(read.map(|_| (out, err)))
-        });
-        let (out, err) = saying.recv_timeout(STOP_MAX).expect("the broker does not stop").unwrap();
-        (self.child.wait().unwrap().code(), out, err)
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn a_broker_says_when_it_is_ready_and_stops_when_it_is_asked() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     let broker = Broker::start(&data_dir, &["--set", "num.io.threads=3"]);
     assert!(broker.ready.starts_with("ready 127.0.0.1:"), "{}", broker.ready);
-    assert!(broker.ready.contains("node 1, ") && broker.ready.contains("64 MiB of memory; new"), "{}", broker.ready);
+    assert!(
+        broker.ready.contains("node 1, ") && broker.ready.contains("64 MiB of memory on 1 core; new"),
+        "{}",
+        broker.ready
+    );
     std::net::TcpStream::connect(broker.address()).unwrap();
     let (status, out, err) = broker.stop(Signal::SIGTERM);
     assert_eq!((status, out.as_str()), (Some(0), ""), "{err}");

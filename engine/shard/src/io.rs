@@ -62,7 +62,7 @@ impl ConnectionId {
 
 /// What happened.
 #[derive(Debug)]
-pub enum Event {
+pub enum Event<M = Message> {
     /// A client connected.
     ConnectionOpened {
         /// The new connection.
@@ -100,7 +100,7 @@ pub enum Event {
         /// Which one.
         from: ShardIndex,
         /// What.
-        message: Message,
+        message: M,
     },
     /// An [`Action::Io`] ended.
     Completed {
@@ -124,7 +124,7 @@ pub enum Event {
 
 /// What the host has to do.
 #[derive(Debug)]
-pub enum Action {
+pub enum Action<M = Message> {
     /// Run the steps one after the other, stop at the first error, then report [`Event::Completed`]. Different chains
     /// run concurrently and complete in any order.
     Io {
@@ -146,7 +146,7 @@ pub enum Action {
         /// To whom.
         to: ShardIndex,
         /// What.
-        message: Message,
+        message: M,
     },
     /// Read no more from this connection until told otherwise.
     PauseInput(ConnectionId),

@@ -38,11 +38,13 @@ pub(crate) struct Admission {
     large: VecDeque<u32>,
     /// Somebody came since the last time that the lines were served.
     joined: bool,
+    /// The memory knows that somebody waits.
+    said: bool,
 }
 
 impl Admission {
     pub(crate) fn new(memory: FrameMemory) -> Self {
-        Self { memory, ordinary: VecDeque::new(), large: VecDeque::new(), joined: false }
+        Self { memory, ordinary: VecDeque::new(), large: VecDeque::new(), joined: false, said: false }
     }
 
     /// The largest frame that can be received.
@@ -65,6 +67,7 @@ impl Admission {
         }
         line.push_back(place);
         self.joined = true;
+        self.say();
         None
     }
 
@@ -72,6 +75,15 @@ impl Admission {
     pub(crate) fn leave(&mut self, place: u32) {
         self.ordinary.retain(|&waiting| waiting != place);
         self.large.retain(|&waiting| waiting != place);
+        self.say();
+    }
+
+    /// Lets the memory know whether somebody waits.
+    fn say(&mut self) {
+        let waits = self.waiting() > 0;
+        if std::mem::replace(&mut self.said, waits) != waits {
+            self.memory.wait(waits);
+        }
     }
 
     /// Whether serving may succeed: somebody came, or waits while something was given back, since this was last asked.
@@ -83,6 +95,12 @@ impl Admission {
     /// The next connection in line and its buffer. `need` says what a connection asked for. Call it until it returns
     /// nothing.
     pub(crate) fn serve(&mut self, need: impl Fn(u32) -> Need) -> Option<(u32, FrameBuffer)> {
+        let served = self.serve_first(need);
+        self.say();
+        served
+    }
+
+    fn serve_first(&mut self, need: impl Fn(u32) -> Need) -> Option<(u32, FrameBuffer)> {
         for line in [&mut self.ordinary, &mut self.large] {
             if let Some(&place) = line.front()
                 && let Some(buffer) = self.memory.lend(need(place).step)

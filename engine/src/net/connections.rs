@@ -1,14 +1,16 @@
 //! All connections of a host: who they are, what happened on them, and who is too slow.
 //!
 //! What happened is collected as [`Happened`] in order, and the host tells the shard one thing at a time, because each
-//! answer may pause, resume or close any connection. Invariant: a [`ConnectionId`] is never used twice; a late action
-//! for one that is gone does nothing.
+//! answer may pause, resume or close any connection. Invariant: a [`ConnectionId`] names its shard, and comes again only
+//! after 2^28 later connections, when nobody speaks of the first any more; a late action for one that is gone does
+//! nothing.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 
 use bytes::Bytes;
 use corelog_shard::io::{ConnectionId, FileId};
+use corelog_shard::mesh::ShardIndex;
 
 use super::admission::Admission;
 use super::connection::{Connection, End, Io};
@@ -19,8 +21,10 @@ use crate::runtime::slab::Slab;
 use crate::runtime::socket::{Outgoing, SendBatches};
 use crate::runtime::splice::Pipes;
 
-/// Low bits of a [`ConnectionId`]: the place. The rest counts.
-const PLACE_BITS: u32 = 24;
+/// Low bits of a [`ConnectionId`]: the place.
+const PLACE_BITS: u32 = 20;
+/// The bits above: which of those that had the place, modulo.
+const SERIAL_BITS: u32 = 28;
 /// How often slow connections are looked for, while there are any that could be.
 const SWEEP_US: u64 = 500_000;
 /// How many ends are logged within a second; the others are counted.
@@ -95,6 +99,16 @@ struct PutOff {
     pass: Pass,
 }
 
+impl ConnectionCounts {
+    /// Adds what another host counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.faulty += other.faulty;
+        self.frames += other.frames;
+    }
+}
+
 pub(crate) struct Connections {
     limits: ConnectionLimits,
     slab: Slab<Box<Connection>>,
@@ -111,6 +125,7 @@ pub(crate) struct Connections {
     quota: ConnectionQuota,
     /// Those that may be served later, in the order of their times.
     put_off: VecDeque<PutOff>,
+    shard: ShardIndex,
     serial: u64,
     sweep_at_us: Option<u64>,
     counts: ConnectionCounts,
@@ -118,7 +133,12 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(limits: ConnectionLimits, quota: ConnectionQuota, memory: FrameMemory) -> Self {
+    pub(crate) fn new(
+        limits: ConnectionLimits,
+        quota: ConnectionQuota,
+        memory: FrameMemory,
+        shard: ShardIndex,
+    ) -> Self {
         Self {
             limits,
             slab: Slab::new(),
@@ -131,6 +151,7 @@ impl Connections {
             kept: 0,
             quota,
             put_off: VecDeque::new(),
+            shard,
             serial: 0,
             sweep_at_us: None,
             counts: ConnectionCounts::default(),
@@ -170,9 +191,11 @@ impl Connections {
 
     /// Serves a connection from now on.
     fn enter(&mut self, ring: &mut Ring, stream: TcpStream, peer: SocketAddr, pass: Pass, now_us: u64) {
-        self.serial += 1;
+        self.serial = (self.serial + 1) % (1 << SERIAL_BITS);
         let place = self.slab.next_key();
-        let id = ConnectionId(self.serial << PLACE_BITS | u64::from(place));
+        let shard = u64::from(self.shard.0) << (PLACE_BITS + SERIAL_BITS);
+        let id = ConnectionId(shard | self.serial << PLACE_BITS | u64::from(place));
+        assert_eq!(id.shard(), self.shard);
         let mut connection = Box::new(Connection::new(id, peer, stream, place));
         connection.pass = Some(pass);
         let inserted = self.slab.insert(connection);
@@ -459,14 +482,14 @@ fn place_of(id: ConnectionId) -> u32 {
 
 /// Keeps a flood of faulty clients from becoming a flood of lines.
 #[derive(Default)]
-struct LogLimit {
+pub(crate) struct LogLimit {
     second: u64,
     logged: u32,
     silent: u64,
 }
 
 impl LogLimit {
-    fn warn(&mut self, now_us: u64, line: impl FnOnce() -> String) {
+    pub(crate) fn warn(&mut self, now_us: u64, line: impl FnOnce() -> String) {
         if now_us / 1_000_000 != self.second {
             if self.silent > 0 {
                 tracing::warn!("{} more connections closed or refused within a second", self.silent);

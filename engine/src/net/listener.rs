@@ -16,7 +16,7 @@ use crate::runtime::ring::{Completion, Ring};
 use crate::runtime::socket;
 
 /// How long accepting rests when the process or the system is out of descriptors or memory.
-const REST_US: u64 = 200_000;
+pub(crate) const REST_US: u64 = 200_000;
 
 /// How long a start waits for a port that is in use.
 const IN_USE_MAX: Duration = Duration::from_secs(2);
@@ -86,6 +86,12 @@ impl Listener {
         }
     }
 
+    /// The socket, for whoever accepts without a ring: it does not block any more.
+    pub(crate) fn into_nonblocking(self) -> io::Result<TcpListener> {
+        self.socket.set_nonblocking(true)?;
+        Ok(self.socket)
+    }
+
     /// The address with the port that was given.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -104,7 +110,6 @@ pub(crate) enum Accepted {
 /// Accepts connections on the ring.
 pub(crate) struct Acceptor {
     socket: Option<TcpListener>,
-    address: SocketAddr,
     multishot: bool,
     accepting: bool,
     /// When to accept again, while it rests.
@@ -112,18 +117,8 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: Listener, ring: &Ring) -> Self {
-        Self {
-            socket: Some(listener.socket),
-            address: listener.address,
-            multishot: ring.features().multishot_accept,
-            accepting: false,
-            again_at_us: None,
-        }
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn new(listener: Listener) -> Self {
+        Self { socket: Some(listener.socket), multishot: true, accepting: false, again_at_us: None }
     }
 
     /// Accepts, unless it does already, rests, or was closed.
@@ -134,7 +129,8 @@ impl Acceptor {
         if let Some(socket) = &self.socket {
             self.again_at_us = None;
             self.accepting = true;
-            socket::accept(ring, socket, self.multishot);
+            let multishot = self.multishot && ring.features().multishot_accept;
+            socket::accept(ring, socket, multishot);
         }
     }
 

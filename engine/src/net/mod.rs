@@ -5,6 +5,7 @@
 pub(crate) mod admission;
 pub(crate) mod connection;
 pub(crate) mod connections;
+pub(crate) mod door;
 pub(crate) mod intake;
 pub mod listener;
 pub mod quota;

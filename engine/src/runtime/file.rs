@@ -240,6 +240,24 @@ impl Drop for FileOps {
 }
 
 impl DiskFiles {
+    /// Gives each of so many hosts the files whose names belong to its shard, and a descriptor of the directory.
+    ///
+    /// # Panics
+    /// When a file belongs to none of them.
+    pub fn split(self, shards: usize) -> std::io::Result<Vec<Self>> {
+        assert!(shards > 0, "somebody has to have the directory");
+        let block = self.block;
+        let part = |directory| Self { directory, open: HashMap::new(), block };
+        let copies = (1..shards).map(|_| self.directory.try_clone().map(part)).collect::<Result<Vec<_>, _>>()?;
+        let mut parts = vec![part(self.directory)];
+        parts.extend(copies);
+        for (file, open) in self.open {
+            let known = parts[usize::from(file.shard().0)].open.insert(file, open);
+            assert!(known.is_none(), "each name is there once");
+        }
+        Ok(parts)
+    }
+
     pub(crate) fn get(&self, file: FileId) -> Result<&OpenFile, Errno> {
         self.open.get(&file).ok_or(Errno::EBADF)
     }

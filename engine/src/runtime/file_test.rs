@@ -9,7 +9,7 @@ use corelog_wire::buffer::AlignedBuf;
 use nix::errno::Errno;
 
 use super::disk::DirectDisk;
-use super::file::FileOps;
+use super::file::{DiskFiles, FileOps};
 use super::ring::{Features, Ring, Token};
 
 /// Runs one chain to its end.
@@ -394,4 +394,32 @@ fn a_full_device_is_an_error_of_the_step() {
     assert_eq!(disk.chain(steps.clone()), Err((1, corelog_shard::io::ENOSPC)));
     let mut on_ring = OnRing::new(Path::new("/tmp"), Features::NEWEST);
     assert_eq!(on_ring.chain(steps), Err((1, corelog_shard::io::ENOSPC)));
+}
+
+#[test]
+fn each_host_gets_the_open_files_of_its_shard() {
+    let directory = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    let mut disk = DirectDisk::open(directory.path()).unwrap();
+    let file = |shard: u64, number: u64| FileId(shard << 48 | number);
+    for (shard, number) in [(0, 1), (0, 2), (2, 1)] {
+        let path = format!("{shard}-{number}");
+        disk.run(Step::Open { file: file(shard, number), path, mode: OpenMode::JOURNAL }).unwrap();
+    }
+    let parts = disk.into_files().split(3).unwrap();
+    let has = |part: &DiskFiles| [(0, 1), (0, 2), (2, 1)].map(|(shard, number)| part.get(file(shard, number)).is_ok());
+    assert_eq!(
+        parts.iter().map(has).collect::<Vec<_>>(),
+        [[true, true, false], [false, false, false], [false, false, true]]
+    );
+    // Each works in the directory by itself, and holds its locks.
+    let mut other = DirectDisk::open(directory.path()).unwrap();
+    let mut open = |number| {
+        let step = Step::Open { file: FileId(number), path: "2-1".into(), mode: OpenMode::JOURNAL };
+        other.run(step).map_err(|error| error.errno)
+    };
+    let mut parts = parts.into_iter();
+    drop((parts.next(), parts.next()));
+    assert_eq!(open(1), Err(EWOULDBLOCK));
+    assert!(parts.next().unwrap().directory.try_clone().is_ok());
+    assert!(open(2).is_ok());
 }

@@ -8,6 +8,8 @@
 //!   ones out.
 //! - One frame of the largest size always has a place of its own, the *lane*. It is lent to one waiting frame at a
 //!   time, so that frames which hold half of what they need each cannot block one another for ever.
+//! - The hosts of a node share one budget. A frame's last reference may go away on any thread; every host is told, and
+//!   those where frames wait are woken.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use corelog_wire::buffer::AlignedBuf;
 
+use super::bell::Bell;
 use super::provided::CHUNK_BYTES;
 
 /// The first buffer of a frame on a connection that has not sent a large one before.
@@ -40,9 +43,11 @@ enum Share {
     Lane,
 }
 
-/// The budget and the buffers of one host.
+/// The budget and the buffers, as one host has them.
 pub(crate) struct FrameMemory {
     shared: Arc<Mutex<Shelf>>,
+    /// The host, among those of the shelf.
+    host: usize,
     /// Bytes for everything but the lane.
     limit: usize,
     lane_bytes: usize,
@@ -54,8 +59,17 @@ struct Shelf {
     lane_lent: bool,
     kept: usize,
     classes: [Vec<AlignedBuf>; CLASSES],
-    /// Something was given back since the last look.
+    hosts: Vec<Borrower>,
+}
+
+/// A host that borrows from the shelf.
+struct Borrower {
+    /// Something was given back since it last looked.
     freed: bool,
+    /// Frames wait for memory there.
+    waits: bool,
+    /// How it is woken by other hosts, if there are any.
+    bell: Option<Arc<Bell>>,
 }
 
 /// A lent buffer. Counts against the budget until it is dropped.
@@ -69,6 +83,12 @@ impl FrameMemory {
     /// A budget of `budget` bytes for frames of up to `frame_bytes_max`, which is cut to what half of the budget can
     /// hold (see [`FrameMemory::frame_bytes_max`]).
     pub(crate) fn new(budget: usize, frame_bytes_max: usize) -> Self {
+        let [alone] = Self::shared(budget, frame_bytes_max, vec![None]).try_into().ok().expect("one for each host");
+        alone
+    }
+
+    /// As [`FrameMemory::new`], shared by the hosts with these bells.
+    pub(crate) fn shared(budget: usize, frame_bytes_max: usize, bells: Vec<Option<Arc<Bell>>>) -> Vec<Self> {
         let lane_bytes = frame_bytes_max.min(budget / 2).max(CHUNK_BYTES);
         let shelf = Shelf {
             ordinary: 0,
@@ -76,10 +96,12 @@ impl FrameMemory {
             lane_lent: false,
             kept: 0,
             classes: std::array::from_fn(|_| Vec::new()),
-            freed: false,
+            hosts: bells.into_iter().map(|bell| Borrower { freed: false, waits: false, bell }).collect(),
         };
         let limit = budget.saturating_sub(lane_bytes).max(ORDINARY_BYTES);
-        Self { shared: Arc::new(Mutex::new(shelf)), limit, lane_bytes }
+        let hosts = 0..shelf.hosts.len();
+        let shared = Arc::new(Mutex::new(shelf));
+        hosts.map(|host| Self { shared: Arc::clone(&shared), host, limit, lane_bytes }).collect()
     }
 
     /// The largest frame that can be received.
@@ -89,7 +111,12 @@ impl FrameMemory {
 
     /// Whether something was given back since this was last asked.
     pub(crate) fn freed(&self) -> bool {
-        std::mem::take(&mut lock(&self.shared).freed)
+        std::mem::take(&mut lock(&self.shared).hosts[self.host].freed)
+    }
+
+    /// Says whether frames of this host wait for memory. Ask [`FrameMemory::freed`] once more before sleeping.
+    pub(crate) fn wait(&self, waits: bool) {
+        lock(&self.shared).hosts[self.host].waits = waits;
     }
 
     /// Bytes lent out.
@@ -194,7 +221,6 @@ impl Drop for FrameBuffer {
         let Some(mut memory) = self.memory.take() else { return };
         let size = memory.capacity();
         let mut shelf = lock(&self.shared);
-        shelf.freed = true;
         match self.share {
             Share::Ordinary => shelf.ordinary -= size,
             Share::Large => shelf.large -= size,
@@ -208,6 +234,14 @@ impl Drop for FrameBuffer {
             memory.clear();
             shelf.kept += size;
             shelf.classes[class].push(memory);
+        }
+        for host in &mut shelf.hosts {
+            host.freed = true;
+            if host.waits
+                && let Some(bell) = &host.bell
+            {
+                bell.ring();
+            }
         }
     }
 }
@@ -262,6 +296,23 @@ mod tests {
         assert_eq!((memory.lent(), memory.freed(), memory.freed()), (0, true, false));
         let again = memory.lend(48 * 1024).unwrap();
         assert_eq!((again.as_ptr(), again.len()), (address, 0));
+    }
+
+    #[test]
+    fn hosts_share_the_budget_and_those_who_wait_are_woken() {
+        let bells: Vec<_> = (0..3).map(|_| Arc::new(Bell::new().unwrap())).collect();
+        let hosts = FrameMemory::shared(8 * MIB, 2 * MIB, bells.iter().cloned().map(Some).collect());
+        let lent: Vec<_> = std::iter::from_fn(|| hosts[0].lend(MIB)).collect();
+        assert_eq!((lent.len(), hosts[1].lent()), (6, 6 * MIB));
+        assert!(hosts[1].lend(MIB).is_none());
+        hosts[1].wait(true);
+        drop(lent);
+        assert!(hosts.iter().all(FrameMemory::freed));
+        assert_eq!([0, 1, 2].map(|host: usize| bells[host].answer()), [false, true, false]);
+        let buffer = hosts[1].lend(MIB).unwrap();
+        hosts[1].wait(false);
+        std::thread::spawn(move || drop(buffer)).join().unwrap();
+        assert!(hosts[2].freed() && !bells[1].answer());
     }
 
     #[test]

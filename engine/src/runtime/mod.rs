@@ -6,6 +6,7 @@
 //!   owns such a buffer leaks it rather than free it while the operation is in flight.
 //! - One thread owns a ring; nothing here blocks it for longer than the plain system calls named in `file`.
 
+pub(crate) mod bell;
 pub mod clock;
 pub mod disk;
 pub(crate) mod executor;
@@ -14,6 +15,7 @@ pub(crate) mod file;
 mod file_test;
 pub(crate) mod frame_memory;
 pub mod limits;
+pub(crate) mod mesh;
 pub(crate) mod path;
 pub mod probe;
 pub(crate) mod provided;

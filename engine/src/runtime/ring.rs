@@ -63,6 +63,8 @@ pub(crate) enum Token {
     Accept,
     /// A request to stop.
     Stop,
+    /// The bell that other threads ring.
+    Bell,
     /// The one timer.
     Timer,
     /// A cancellation or the like, whose outcome nobody waits for.
@@ -85,6 +87,7 @@ impl Token {
             Self::Receive(place) => (5, place),
             Self::Send(place) => (6, place),
             Self::File(place) => (7, place),
+            Self::Bell => (8, 0),
         };
         kind << 32 | u64::from(place)
     }
@@ -98,6 +101,7 @@ impl Token {
             5 => Self::Receive(place),
             6 => Self::Send(place),
             7 => Self::File(place),
+            8 => Self::Bell,
             kind => {
                 assert_eq!(kind, 4, "the kernel returned user data that was never given: {value:#x}");
                 Self::Ignored
@@ -348,6 +352,14 @@ impl Ring {
         self.poll(descriptor, libc::POLLOUT, token);
     }
 
+    /// Watches a descriptor for as long as its completions say that more come: one for each time that it becomes readable
+    /// anew, whether it was read or not. Several times in one go may complete once, after the last of them.
+    pub(crate) fn watch(&mut self, descriptor: i32, token: Token) {
+        let entry = opcode::PollAdd::new(Fd(descriptor), libc::POLLIN as u32).multi(true).build();
+        // SAFETY: The entry holds no address.
+        unsafe { self.push(entry, token) };
+    }
+
     fn poll(&mut self, descriptor: i32, events: i16, token: Token) {
         let entry = opcode::PollAdd::new(Fd(descriptor), events as u32).build();
         // SAFETY: The entry holds no address.
@@ -434,6 +446,7 @@ mod tests {
         let tokens = [
             Token::Accept,
             Token::Stop,
+            Token::Bell,
             Token::Timer,
             Token::Ignored,
             Token::Receive(0),

@@ -1,7 +1,7 @@
 //! How a running host learns that it shall stop: from a handle, or from SIGTERM and SIGINT.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -50,8 +50,8 @@ impl Stop {
     }
 
     /// The descriptors that become readable with the request.
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        [Some(self.event.as_raw_fd()), self.signals.as_ref().map(AsRawFd::as_raw_fd)].into_iter().flatten()
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [Some(self.event.as_fd()), self.signals.as_ref().map(AsFd::as_fd)].into_iter().flatten()
     }
 
     /// Takes the request: who made it, or `None` when nobody did.

@@ -47,14 +47,20 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    fn reply(actions: &mut Vec<Action>, connection: ConnectionId, segments: Vec<Bytes>) {
+    fn reply(actions: &mut Vec<Action<std::convert::Infallible>>, connection: ConnectionId, segments: Vec<Bytes>) {
         let len: usize = segments.iter().map(Bytes::len).sum();
         let prefix = Bytes::copy_from_slice(&(len as u32).to_be_bytes());
         let pieces = [prefix].into_iter().chain(segments).map(Piece::Memory).collect();
         actions.push(Action::Reply { connection, pieces });
     }
 
-    fn frame(&mut self, now: Now, connection: ConnectionId, frame: Bytes, actions: &mut Vec<Action>) {
+    fn frame(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        frame: Bytes,
+        actions: &mut Vec<Action<std::convert::Infallible>>,
+    ) {
         assert!(self.free > 0, "the free space is told before the first frame");
         assert!(self.open.contains(&connection), "a frame of a connection that is not open");
         assert!(!self.paused.contains_key(&connection), "a frame of a paused connection");
@@ -127,7 +133,9 @@ impl Echo {
 }
 
 impl Decide for Echo {
-    fn handle(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+    type Message = std::convert::Infallible;
+
+    fn handle(&mut self, now: Now, event: Event<Self::Message>, actions: &mut Vec<Action<Self::Message>>) {
         match event {
             Event::ConnectionOpened { connection, .. } => assert!(self.open.insert(connection)),
             Event::Drained { .. } => {}
@@ -175,7 +183,7 @@ impl Decide for Echo {
         }
     }
 
-    fn end_of_turn(&mut self, _now: Now, actions: &mut Vec<Action>) {
+    fn end_of_turn(&mut self, _now: Now, actions: &mut Vec<Action<std::convert::Infallible>>) {
         if self.stopping && self.writes.is_empty() {
             actions.push(Action::Stopped);
         }

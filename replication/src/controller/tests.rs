@@ -149,7 +149,8 @@ fn every_topic_of_a_request_fails_or_succeeds_alone() {
     for created in results.iter().filter_map(|result| result.outcome.as_ref().ok()) {
         apply(&mut image, &created.records);
     }
-    assert_eq!(image.topics().map(|topic| topic.name()).collect::<Vec<_>>(), ["fine", "good", "there"]);
+    assert_eq!(image.topics().map(|topic| topic.name()).collect::<Vec<_>>(), ["fine", "good", "there", "two-values"]);
+    assert_eq!(topic(&image, "two-values").configs()["retention.ms"], "2", "the later value is meant");
 }
 
 #[test]

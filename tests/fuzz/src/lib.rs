@@ -93,8 +93,8 @@ fn record_batch(batch: &RecordBatch<'_>) {
             }
         }
     }
-    let _ = find_offset_by_timestamp(batch, batch.base_timestamp(), UNFOLDED_BYTES_MAX);
-    let _ = find_max_timestamp(batch, UNFOLDED_BYTES_MAX);
+    let _ = find_offset_by_timestamp(batch, batch.base_timestamp(), batch.base_offset(), UNFOLDED_BYTES_MAX);
+    let _ = find_max_timestamp(batch, batch.base_offset(), UNFOLDED_BYTES_MAX);
     let Ok(payload) = batch.decompressed_payload(UNFOLDED_BYTES_MAX) else { return };
     for record in batch.records(&payload) {
         let Ok(record) = record else { break };

@@ -91,7 +91,6 @@ impl Node {
             Ok(started) => started,
             Err(error) => return Err((disk, error)),
         };
-        let free = (1 << 40) / shards.len() as u64;
         let mut node = Self {
             shards,
             mail: BTreeMap::new(),

@@ -14,9 +14,12 @@ use crate::world::World;
 
 const JOURNAL_FILE: u64 = 64 << 10;
 
+/// How many shards a directory was written with, and how many it is then started with.
+const LAYOUTS: [(u32, u32); 4] = [(1, 1), (1, 2), (2, 2), (3, 2)];
+
 /// A world in which everything has happened, and that goes on.
-fn busy(seed: u64) -> World {
-    let mut world = World::new(config(JOURNAL_FILE, JOURNAL_FILE * 16), seed, 14_000);
+fn busy(seed: u64, shards: u32) -> World {
+    let mut world = World::with_shards(config(JOURNAL_FILE, JOURNAL_FILE * 16), seed, 14_000, shards);
     world.create("plain", 2, Durability::Fsync, JOURNAL_FILE / 2, None);
     world.create("short", 1, Durability::Fsync, JOURNAL_FILE / 4, Some(JOURNAL_FILE / 2));
     world.create("tiny", 3, Durability::Fsync, JOURNAL_FILE, None);
@@ -32,14 +35,15 @@ fn busy(seed: u64) -> World {
     world
 }
 
-/// The same at rest, with the journals closed.
-fn quiet(seed: u64) -> (FaultDisk, Ledger) {
-    let mut world = busy(seed);
+/// The same at rest, with the journals closed. The next start has `then` shards.
+pub(crate) fn quiet(seed: u64, (shards, then): (u32, u32)) -> (FaultDisk, Ledger) {
+    let mut world = busy(seed, shards);
     for _ in 0..3 {
         world.settle(&mut |_, _| {});
         world.pass_us(150_000);
     }
     world.settle(&mut |_, _| {});
+    world.ledger.shards = then;
     (world.node.disk.restart(seed), world.ledger)
 }
 
@@ -72,7 +76,7 @@ fn after_a_failed_write_or_sync_nothing_is_acknowledged_and_nothing_lost() {
     ];
     for (number, (on, path)) in (0..).zip(faults) {
         for skip in if on == StepKind::Sync { [0, 1] } else { [0, 3] } {
-            let mut world = busy(number);
+            let mut world = busy(number, 1);
             world.node.disk.inject(Fault { on, path: path.to_owned(), skip, times: 1, errno: EIO });
             if path.starts_with("metadata") {
                 for index in 0..3 {
@@ -147,7 +151,7 @@ fn a_full_disk_delays_and_loses_nothing() {
 
 #[test]
 fn below_the_reserve_produce_is_refused_until_there_is_space() {
-    let mut world = busy(5);
+    let mut world = busy(5, 1);
     world.settle(&mut |_, _| {});
     let place = world.place().unwrap();
     world.node.event(Event::FreeSpace { bytes: 2 * JOURNAL_FILE, total_bytes: 2 << 40 });
@@ -292,7 +296,7 @@ fn a_stop_does_not_wait_for_space_that_never_comes() {
 /// Starts on a damaged disk: either everything promised is there, or the start is refused and says why. Returns the
 /// refusal.
 fn start_or_refuse(disk: &FaultDisk, ledger: &Ledger, what: &str) -> Option<String> {
-    match Node::start(disk.clone(), &ledger.config, ledger.now, false) {
+    match Node::start_with(disk.clone(), &ledger.config, ledger.now, false, ledger.shards) {
         Ok((node, _)) => {
             let mut ledger = ledger.clone();
             let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -305,8 +309,9 @@ fn start_or_refuse(disk: &FaultDisk, ledger: &Ledger, what: &str) -> Option<Stri
         Err((_, error)) => {
             assert!(!error.message.is_empty());
             if error.kind == StartErrorKind::Damaged {
-                let (mut node, report) = Node::start(disk.clone(), &ledger.config, ledger.now, true)
-                    .unwrap_or_else(|(_, error)| panic!("{what}: the loss was accepted: {}", error.message));
+                let (mut node, report) =
+                    Node::start_with(disk.clone(), &ledger.config, ledger.now, true, ledger.shards)
+                        .unwrap_or_else(|(_, error)| panic!("{what}: the loss was accepted: {}", error.message));
                 assert!(
                     report.lines.iter().any(|(level, _)| matches!(level, LogLevel::Warn | LogLevel::Error)),
                     "{what}: the loss is named"
@@ -317,7 +322,7 @@ fn start_or_refuse(disk: &FaultDisk, ledger: &Ledger, what: &str) -> Option<Stri
                 node.settle();
                 assert!(node.has_stopped(), "{what}: {:?}", node.messages);
                 let disk = node.disk.kill(1);
-                let again = Node::start(disk, &ledger.config, node.now, false);
+                let again = Node::start_with(disk, &ledger.config, node.now, false, ledger.shards);
                 assert!(again.is_ok(), "{what}: a loss is accepted once");
             }
             Some(error.message)
@@ -346,11 +351,11 @@ fn flips(disk: &FaultDisk, ledger: &Ledger, path: &str, times: usize, random: &m
 #[test]
 fn rot_in_the_journals_is_named_or_does_no_harm() {
     let (mut refused, mut harmless) = (0, 0);
-    for seed in 0..2 * scale() {
-        let (disk, ledger) = quiet(seed);
+    for seed in 0..4 * scale() {
+        let (disk, ledger) = quiet(seed, LAYOUTS[seed as usize % LAYOUTS.len()]);
         let mut random = Random::new(seed);
         for path in disk.paths().iter().filter(|path| path.contains("/journal-")) {
-            for outcome in flips(&disk, &ledger, path, 12, &mut random) {
+            for outcome in flips(&disk, &ledger, path, 6, &mut random) {
                 match outcome {
                     None => harmless += 1,
                     Some(message) => {
@@ -367,13 +372,13 @@ fn rot_in_the_journals_is_named_or_does_no_harm() {
 #[test]
 fn rot_in_checkpoints_and_snapshots_is_named_or_does_no_harm() {
     for name in ["shard-0/checkpoint", "metadata/snapshot"] {
-        for seed in 0..2 * scale() {
-            let (disk, ledger) = quiet(seed);
+        for seed in 0..4 * scale() {
+            let (disk, ledger) = quiet(seed, LAYOUTS[seed as usize % LAYOUTS.len()]);
             let mut random = Random::new(seed);
             let copies: Vec<String> = disk.paths().into_iter().filter(|path| path.starts_with(name)).collect();
             assert_eq!(copies.len(), 2, "both copies of {name} were written");
             for path in &copies {
-                flips(&disk, &ledger, path, 6, &mut random);
+                flips(&disk, &ledger, path, 3, &mut random);
             }
             let mut both = disk.clone();
             for path in &copies {
@@ -394,7 +399,7 @@ fn rot_in_checkpoints_and_snapshots_is_named_or_does_no_harm() {
 #[test]
 fn rot_in_segments_is_never_served() {
     for seed in 0..scale() {
-        let (disk, mut ledger) = quiet(seed);
+        let (disk, mut ledger) = quiet(seed, (1, 1));
         // What is read in place is verified by the client alone.
         ledger.config.set("corelog.segment.reads", "direct").expect("it is known");
         let mut random = Random::new(seed);

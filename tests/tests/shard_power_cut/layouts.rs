@@ -6,9 +6,13 @@
 //! runs script s alone.
 
 use corelog_shard::config::Durability;
-use corelog_tests::sim::disk::FaultDisk;
+use corelog_shard::io::ENOSPC;
+use corelog_shard::shard::StartErrorKind;
+use corelog_tests::sim::disk::{Fault, FaultDisk, StepKind};
+use corelog_tests::sim::node::Node;
 use corelog_tests::sim::random::Random;
 
+use crate::faults::quiet;
 use crate::from_env;
 use crate::ledger::{End, Ledger, config};
 use crate::world::{World, cuts_of_start};
@@ -42,7 +46,8 @@ fn end(world: &mut World, round: usize) -> (FaultDisk, End) {
 fn check(cut: &FaultDisk, ledger: &Ledger, number: usize, random: &mut Random) {
     let mut ledger = ledger.clone();
     ledger.shards = 1 + random.below(3) as u32;
-    let disk = cut.restart(random.next_u64());
+    // The power goes, or only the process.
+    let disk = if number % 3 == 2 { cut.kill(random.next_u64()) } else { cut.restart(random.next_u64()) };
     if number % 16 == 7 {
         for cut in cuts_of_start(&disk, &ledger, Some((2, random))) {
             let mut ledger = ledger.clone();
@@ -106,5 +111,89 @@ fn the_number_of_shards_changes_wherever_the_power_is_cut() {
         world.run(20, &mut nothing);
         world.settle(&mut nothing);
         assert!(cuts > 200 && world.ledger.acknowledged > 200 && world.ledger.duplicates > 5, "long enough");
+    }
+}
+
+#[test]
+fn without_space_the_number_of_shards_stays_as_it_is() {
+    let (disk, ledger) = quiet(1, (2, 3));
+    for (on, path) in [
+        (StepKind::Write, "topics/"),
+        (StepKind::SetLen, "topics/"),
+        (StepKind::CreateDir, "shard-1.1"),
+        (StepKind::Write, "shard-2.1/checkpoint-a"),
+        (StepKind::Allocate, "shard-0.1/journal-0000"),
+        (StepKind::Allocate, "shard-2.1/journal-0000"),
+    ] {
+        let mut full = disk.clone();
+        full.inject(Fault { on, path: path.to_owned(), skip: 0, times: u32::MAX, errno: ENOSPC });
+        let Err((full, error)) = Node::start_with(full, &ledger.config, ledger.now, false, 3) else {
+            panic!("{on:?} {path}: the start did not notice")
+        };
+        assert_eq!(error.kind, StartErrorKind::Refused);
+        for part in ["no space to lay the data directory out for 3 shards instead of 2", path, "--cores 2"] {
+            assert!(error.message.contains(part), "{}", error.message);
+        }
+        check_shard_folders(&full, 2);
+        for (shards, disk) in [(2, full.restart(1)), (2, full.kill(2)), (3, full.kill(3)), (1, full.restart(4))] {
+            let mut ledger = ledger.clone();
+            ledger.shards = shards;
+            let mut node = ledger.restart(disk, End::PowerCut);
+            node.settle();
+            check_shard_folders(&node.disk, shards);
+        }
+    }
+}
+
+#[test]
+fn a_new_layout_does_without_one_of_its_first_checkpoints_and_not_without_both() {
+    let (disk, mut ledger) = quiet(2, (1, 2));
+    let (node, report) = Node::start_with(disk, &ledger.config, ledger.now, false, 2).map_err(|(_, e)| e).unwrap();
+    let told = |(_, line): &(_, String)| line.contains("laid out anew for 2 shards instead of 1, with ");
+    assert!(report.lines.iter().any(told), "{:?}", report.lines);
+    let disk = node.disk.kill(1);
+    let copies = ["shard-1.1/checkpoint-a", "shard-1.1/checkpoint-b"];
+    for copy in copies {
+        let mut without = disk.clone();
+        without.erase(copy);
+        ledger.clone().restart(without, End::PowerCut);
+    }
+    let mut neither = disk.clone();
+    copies.iter().for_each(|copy| neither.erase(copy));
+    for shards in [1, 2, 3] {
+        let refused = Node::start_with(neither.clone(), &ledger.config, ledger.now, true, shards);
+        let Err((_, error)) = refused else { panic!("nobody knows what the segments hold") };
+        assert!(copies.iter().all(|copy| error.message.contains(copy)), "{}", error.message);
+    }
+    ledger.shards = 1;
+    let mut node = ledger.restart(disk, End::PowerCut);
+    ledger.go_on(&mut node);
+}
+
+#[test]
+fn a_loss_is_accepted_for_good_with_a_change_of_the_number_of_shards() {
+    let (disk, ledger) = quiet(3, (2, 1));
+    let refusal = |disk: &FaultDisk, shards| {
+        let started = Node::start_with(disk.clone(), &ledger.config, ledger.now, false, shards);
+        started.err().map(|(disk, error)| (disk, error))
+    };
+    let journals = disk.paths().into_iter().filter(|path| path.starts_with("shard-1/journal-"));
+    let mut damaged = None;
+    for path in journals {
+        let mut disk = disk.clone();
+        disk.damage(&path, |bytes| bytes[8_192..].fill(0x5a));
+        if let Some((after, error)) = refusal(&disk, 1).filter(|(_, e)| e.kind == StartErrorKind::Damaged) {
+            assert!(error.message.contains("shard-1/journal-"), "{}", error.message);
+            check_shard_folders(&after, 2);
+            damaged = Some(after.kill(1));
+        }
+    }
+    let damaged = damaged.expect("a journal holds what is nowhere else");
+    assert!(refusal(&damaged, 2).is_some(), "a refused change accepts nothing");
+    let started = Node::start_with(damaged, &ledger.config, ledger.now, true, 1).map_err(|(_, error)| error);
+    let (node, report) = started.unwrap();
+    assert!(report.lines.iter().any(|(_, line)| line.contains("lost")), "{:?}", report.lines);
+    for shards in [1, 2, 3] {
+        assert!(refusal(&node.disk.kill(2), shards).is_none(), "{shards} shards: it was accepted");
     }
 }

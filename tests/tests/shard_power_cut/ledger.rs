@@ -268,16 +268,17 @@ impl Ledger {
         }
     }
 
-    /// Notes which of the topics that were asked for are there, and which are gone for good.
+    /// Notes which of the topics that were asked for are there, on every shard, and which are gone for good.
     pub(crate) fn note_topics(&mut self, node: &Node) {
         let image = node.shard().metadata().image();
         let mut gone = vec![];
         for (id, topic) in &mut self.topics {
-            let exists = image.topic_by_id(*id).is_some();
+            let knowing = node.shards().iter().filter(|shard| shard.metadata().image().topic_by_id(*id).is_some());
+            let knowing = knowing.count();
             match topic.state {
-                State::Creating if exists => topic.state = State::Live,
-                State::Doomed if !exists => gone.push(*id),
-                State::Live => assert!(exists, "topic {} is gone", topic.name),
+                State::Creating if knowing == node.shards().len() => topic.state = State::Live,
+                State::Doomed if knowing == 0 => gone.push(*id),
+                State::Live => assert!(knowing == node.shards().len(), "topic {} is gone", topic.name),
                 _ => {}
             }
         }

@@ -88,8 +88,20 @@ fn check_all(jobs: &Mutex<Receiver<Job>>, failures: &Mutex<Vec<String>>) {
     }
 }
 
-/// Runs a script; at every `stride`th boundary, and at rare ones always, its disk is cut and checked.
+/// Runs a script on one shard; at every `stride`th boundary, and at rare ones always, its disk is cut and checked.
 fn cut_everywhere(seed: u64, stride: u64, journal_file: u64, turns: usize, size_max: usize) -> (World, Report) {
+    cut_shards_everywhere(1, seed, stride, journal_file, turns, size_max)
+}
+
+/// The same on several shards.
+fn cut_shards_everywhere(
+    shards: u32,
+    seed: u64,
+    stride: u64,
+    journal_file: u64,
+    turns: usize,
+    size_max: usize,
+) -> (World, Report) {
     let (send, receive) = sync_channel(4);
     let receive = Mutex::new(receive);
     let failures = Mutex::new(Vec::new());
@@ -119,7 +131,7 @@ fn cut_everywhere(seed: u64, stride: u64, journal_file: u64, turns: usize, size_
             };
             let _ = send.send(Job { number, disk, ledger: ledger.clone(), end });
         };
-        let mut world = World::new(config(journal_file, journal_file * 16), seed, size_max);
+        let mut world = World::with_shards(config(journal_file, journal_file * 16), seed, size_max, shards);
         script(&mut world, turns, &mut probe);
         drop(send);
         world
@@ -201,6 +213,23 @@ fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
         ] {
             assert!(from_env("CORELOG_CUT").is_some() || interrupted(kind), "no {kind:?} was interrupted");
         }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_on_two_shards() {
+    let scripts = from_env("CORELOG_SEEDS");
+    let stride = if scripts.is_some() { 1 } else { 41 };
+    let seeds = from_env("CORELOG_SEED").map_or(0..scripts.unwrap_or(1), |seed| seed..seed + 1);
+    for seed in seeds {
+        let (world, report) = cut_shards_everywhere(2, seed, stride, 64 << 10, 80, 14_000);
+        println!("script {seed}: {report:?}\n{:?}", world.seen);
+        let ledger = &world.ledger;
+        assert!(report.boundaries > 2_000 && ledger.acknowledged > 300, "the script is long enough");
+        assert!(ledger.duplicates > 5 && world.seen.log_starts > 0 && world.seen.carried > 0, "{:?}", world.seen);
+        assert_eq!(world.seen.restarts.len(), 3, "there was every kind of end");
+        assert_eq!(ledger.deleted.len(), 2, "topics were deleted");
+        assert!(world.seen.journal_ordinal > 10, "files were recycled");
     }
 }
 

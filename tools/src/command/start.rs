@@ -9,6 +9,7 @@ use corelog_engine::config::{self, MEMORY_KEY};
 use corelog_engine::host::{EXIT_FATAL, Exit};
 use corelog_engine::runtime::stop::Stop;
 use corelog_shard::config::{BrokerConfig, Endpoint};
+use corelog_shard::mesh::SHARDS_MAX;
 use corelog_shard::shard::StartErrorKind;
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
      Examples:\n  \
        corelog start\n  \
        corelog start --listen 0.0.0.0:9092 --advertise broker.example:9092 --data-dir /var/lib/corelog\n  \
-       corelog start --memory 2G --set num.partitions=4 --set log.retention.hours=24\n  \
+       corelog start --cores 2 --memory 2G --set num.partitions=4 --set log.retention.hours=24\n  \
        corelog start --config server.properties --listen 127.0.0.1:0\n\n{HELP}"
 ))]
 pub(crate) struct Start {
@@ -35,9 +36,9 @@ pub(crate) struct Start {
     /// The address that clients are told to connect to [default: the one listened on]
     #[arg(long, value_name = "HOST:PORT", value_parser = Endpoint::parse)]
     advertise: Option<Endpoint>,
-    /// How many cores to use; one is all that this version can
-    #[arg(long, value_name = "N", default_value = "1", value_parser = one_core)]
-    cores: u32,
+    /// How many cores to use, each with a shard of its own [default: all, as far as there are 64M of memory for each]
+    #[arg(long, value_name = "N", value_parser = cores)]
+    cores: Option<u32>,
     /// The memory to use, such as 512MiB or 2G [default: a quarter of the machine's, at most 4G]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     memory: Option<u64>,
@@ -54,24 +55,27 @@ pub(crate) struct Start {
 
 /// The line for people and for scripts.
 fn announce(ready: &Ready, where_and_how: &str) {
-    let Ready { address, report, recovery } = ready;
+    let Ready { address, cores, report, recovery } = ready;
     let found = match (report.is_new, report.was_clean) {
         (true, _) => "new".to_owned(),
         (false, true) => format!("recovered in {recovery:.1?} after a clean stop"),
         (false, false) => format!("recovered in {recovery:.1?} after a crash: {} journal entries read", report.entries),
     };
     let cluster = &report.cluster_id;
+    let cores = if *cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
     // Whoever does not listen does not keep the broker from running.
-    let _ =
-        writeln!(std::io::stdout(), "ready {address} cluster {cluster}, {where_and_how}; {found}; stop with Ctrl-C");
+    let _ = writeln!(
+        std::io::stdout(),
+        "ready {address} cluster {cluster}, {where_and_how} on {cores}; {found}; stop with Ctrl-C"
+    );
 }
 
-fn one_core(text: &str) -> Result<u32, String> {
+fn cores(text: &str) -> Result<u32, String> {
     match text.parse() {
-        Ok(1) => Ok(1),
         Ok(0) => Err("a broker needs a core".to_owned()),
-        Ok(cores) if cores > 1 => Err("several cores are not built yet; leave it at 1".to_owned()),
-        _ => Err("not a number of cores".to_owned()),
+        Ok(cores) if cores > SHARDS_MAX => Err(format!("a broker uses at most {SHARDS_MAX} cores")),
+        Ok(cores) => Ok(cores),
+        Err(_) => Err("not a number of cores".to_owned()),
     }
 }
 
@@ -101,7 +105,7 @@ impl Start {
             config.data_dir,
             size::show(config.memory.total)
         );
-        let options = BrokerOptions { config, accept_loss: self.accept_loss, cpu: None };
+        let options = BrokerOptions { config, accept_loss: self.accept_loss, cores: self.cores };
         match broker::run(options, stop, |ready| announce(ready, &where_and_how)) {
             Ok(Exit::Stopped(_)) => Ok(()),
             Ok(Exit::Fatal { message }) => Err(Failure::with_status(EXIT_FATAL as u8, message)),
@@ -185,8 +189,9 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_the_cure() {
         for (arguments, wanted) in [
-            (&["--cores=2"][..], "several cores are not built yet; leave it at 1"),
+            (&["--cores=two"][..], "not a number of cores"),
             (&["--cores=0"], "a broker needs a core"),
+            (&["--cores=1025"], "a broker uses at most 1024 cores"),
             (&["--memory=lots"], "is not a size, such as 512MiB"),
             (&["--memory=1M"], "corelog.memory.bytes: 1048576 is not between 67108864 and"),
             (&["--listen=9092"], "is not HOST:PORT, such as 127.0.0.1:9092"),

@@ -242,8 +242,8 @@ fn an_empty_batch_after_compaction_is_legal() {
     let batch = parse(&empty);
     assert_eq!((batch.size(), batch.next_offset(), batch.record_count()), (HEADER_LEN, 15, 0));
     assert_eq!(batch.records(batch.payload()).count(), 0);
-    assert_eq!(find_offset_by_timestamp(&batch, -1, MIB), Ok(None));
-    assert_eq!(find_max_timestamp(&batch, MIB), Ok(None));
+    assert_eq!(find_offset_by_timestamp(&batch, -1, 0, MIB), Ok(None));
+    assert_eq!(find_max_timestamp(&batch, 0, MIB), Ok(None));
 }
 
 #[test]
@@ -263,20 +263,32 @@ fn lookups_by_timestamp_look_inside_every_codec() {
             (31, None),
             (i64::MAX, None),
         ] {
-            assert_eq!(find_offset_by_timestamp(&batch, timestamp, MIB), Ok(found), "{compression}");
+            assert_eq!(find_offset_by_timestamp(&batch, timestamp, 0, MIB), Ok(found), "{compression}");
         }
-        assert_eq!(find_max_timestamp(&batch, MIB), Ok(Some((103, 30))));
+        assert_eq!(find_max_timestamp(&batch, 0, MIB), Ok(Some((103, 30))));
         if compression != Compression::None {
-            assert!(find_max_timestamp(&batch, 20).is_err(), "the bound is kept");
+            assert!(find_max_timestamp(&batch, 0, 20).is_err(), "the bound is kept");
+        }
+        for (from, at_10, at_30, max) in [
+            (i64::MIN, Some((100, 10)), Some((103, 30)), Some((103, 30))),
+            (100, Some((100, 10)), Some((103, 30)), Some((103, 30))),
+            (101, Some((103, 30)), Some((103, 30)), Some((103, 30))),
+            (104, Some((104, 20)), Some((109, 30)), Some((109, 30))),
+            (110, None, None, None),
+            (113, None, None, None),
+        ] {
+            assert_eq!(find_offset_by_timestamp(&batch, 10, from, MIB), Ok(at_10), "{compression} from {from}");
+            assert_eq!(find_offset_by_timestamp(&batch, 30, from, MIB), Ok(at_30), "{compression} from {from}");
+            assert_eq!(find_max_timestamp(&batch, from, MIB), Ok(max), "{compression} from {from}");
         }
     }
     let stamped = plain(&[1, 2, 3]).base_offset(7).log_append_time(50).build();
     let batch = parse(&stamped);
-    assert_eq!(find_offset_by_timestamp(&batch, 50, MIB), Ok(Some((7, 50))));
-    assert_eq!(find_offset_by_timestamp(&batch, 51, MIB), Ok(None));
-    assert_eq!(find_max_timestamp(&batch, MIB), Ok(Some((7, 50))));
+    assert_eq!(find_offset_by_timestamp(&batch, 50, 0, MIB), Ok(Some((7, 50))));
+    assert_eq!(find_offset_by_timestamp(&batch, 51, 0, MIB), Ok(None));
+    assert_eq!(find_max_timestamp(&batch, 0, MIB), Ok(Some((7, 50))));
     let without = plain(&[NO_TIMESTAMP; 3]).build();
-    assert_eq!(find_max_timestamp(&parse(&without), MIB), Ok(None));
+    assert_eq!(find_max_timestamp(&parse(&without), 0, MIB), Ok(None));
 }
 
 #[test]
@@ -324,7 +336,7 @@ fn a_batch_of_an_unknown_codec_is_an_error_to_read() {
     bytes[ATTRIBUTES_AT + 1] |= 0x05;
     let batch = parse(&bytes);
     assert_eq!(batch.decompressed_payload(MIB), Err(RecordsError::UNKNOWN_COMPRESSION));
-    assert_eq!(find_max_timestamp(&batch, MIB), Err(RecordsError::UNKNOWN_COMPRESSION));
+    assert_eq!(find_max_timestamp(&batch, 0, MIB), Err(RecordsError::UNKNOWN_COMPRESSION));
 }
 
 /// A record that owns its bytes.
@@ -488,7 +500,7 @@ proptest! {
                 prop_assert_eq!(record.headers.len(), record.headers.count());
             }
         }
-        let _ = find_offset_by_timestamp(&batch, i64::MIN, 10_000);
-        let _ = find_max_timestamp(&batch, 10_000);
+        let _ = find_offset_by_timestamp(&batch, i64::MIN, 0, 10_000);
+        let _ = find_max_timestamp(&batch, 0, 10_000);
     }
 }

@@ -52,3 +52,60 @@ fn read_index(disk: &mut dyn Disk, p: &Partition, base_offset: i64, ids: &mut Id
         Vec::new()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TopicConfig;
+    use crate::log::partition::{NewBatch, Place};
+    use crate::log::tail::ChunkPool;
+    use crate::log::{AckPoint, Flushed, PartitionId};
+    use alloc::string::String;
+    use alloc::vec;
+    use corelog_wire::ids::TopicId;
+
+    fn append(p: &mut Partition, size: u32) {
+        let new = NewBatch {
+            size,
+            last_offset_delta: 0,
+            max_timestamp_ms: 5,
+            max_timestamp_delta: 0,
+            crc: 0,
+            producer: None,
+        };
+        let place = Place { ordinal: 1, ack: AckPoint::NOW, leader_epoch: 0 };
+        p.append(&new, place, &[&vec![7; size as usize]], 0, &mut ChunkPool::default());
+    }
+
+    /// A partition whose segment at `base` is flushed up to `position`, in the middle of a batch that begins at
+    /// `offset_position`.
+    fn flushed_within_a_batch(offset: i64, offset_position: u64, position: u64) -> Partition {
+        let topic = String::from("t");
+        let mut p = Partition::new(PartitionId(0), TopicId([1; 16]), topic, 0, 4_096, TopicConfig::default());
+        p.flushed = Flushed { offset, offset_position, position, ..Flushed::begin(0) };
+        p.log_end = offset;
+        let segment = p.segments.back_mut().unwrap();
+        (segment.len, segment.next_offset) = (offset_position, offset);
+        p
+    }
+
+    #[test]
+    fn what_is_left_of_a_lost_batch_is_cut_off() {
+        let mut p = flushed_within_a_batch(3, 3_000, 8_192);
+        p.cut_lost();
+        append(&mut p, 100);
+        let plan = p.plan_write_back(u64::MAX, 4_096).expect("the segment is sealed");
+        assert_eq!((plan.segment, plan.seal, plan.from, plan.to), (0, Some(3_000), 8_192, 8_192));
+        p.written_back(plan.after);
+        assert_eq!((p.active().base_offset, p.flushed), (3, Flushed::begin(3)));
+
+        let mut first = flushed_within_a_batch(0, 0, 8_192);
+        first.cut_lost();
+        assert_eq!(first.flushed, Flushed::begin(0), "its segment is written from the beginning");
+
+        let mut whole = flushed_within_a_batch(3, 3_000, 8_192);
+        append(&mut whole, 6_000);
+        whole.cut_lost();
+        assert_eq!((whole.segments.len(), whole.flushed.position), (1, 8_192), "nothing is lost");
+    }
+}

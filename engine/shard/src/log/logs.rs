@@ -768,6 +768,10 @@ impl Logs {
         self.dirty_bytes += partition.dirty_bytes();
         let mut ordinals: Vec<u64> = partition.unflushed().map(|b| b.ordinal).collect();
         ordinals.dedup();
+        if ordinals.is_empty() && partition.flushed.segment != partition.active().base_offset {
+            // After a loss there may be a segment to be sealed without a batch that would bring it into a pass.
+            ordinals.push(self.journal.oldest_ordinal().unwrap_or(0));
+        }
         let chunks = partition.tail.chunk_count();
         for ordinal in ordinals {
             list_user(&mut self.users, ordinal, id);

@@ -22,7 +22,7 @@ use super::index_repair::is_damaged;
 use super::logs::{Lookup, Read, TimestampTarget};
 use super::partition::Partition;
 use super::segment;
-use super::timestamps::{find_in_tail, largest_timestamp};
+use super::timestamps::{find_in_tail, hidden_segment, largest_timestamp, later};
 use super::{Fetched, FoundOffset, PartitionId, Progress, ReadId, SegmentRange};
 use crate::ids::Ids;
 use crate::io::{Action, ENOENT, FileId, FileRange, IoError, LogLevel, OpId, OpenMode, Step};
@@ -45,8 +45,19 @@ const INDEX_CACHE_BYTES: usize = 32 << 20;
 
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
-    Fetch { from: i64, max_bytes: usize, whole_first: bool },
-    Time { at_ms: i64 },
+    Fetch {
+        from: i64,
+        max_bytes: usize,
+        whole_first: bool,
+    },
+    Time {
+        at_ms: i64,
+    },
+    /// The largest timestamp in what one segment has on disk, from the log start on.
+    Latest {
+        from: i64,
+        best: Option<FoundOffset>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +202,12 @@ impl Reads {
         actions: &mut Vec<Action>,
     ) -> Lookup {
         let at_ms = match target {
-            TimestampTarget::Max => return Lookup::Done(largest_timestamp(partition)),
+            TimestampTarget::Max => {
+                let known = largest_timestamp(partition);
+                let Some(segment) = hidden_segment(partition, known) else { return Lookup::Done(known) };
+                let purpose = Purpose::Latest { from: partition.log_start, best: None };
+                return self.begin_lookup(partition, purpose, segment, block, ids, actions);
+            }
             TimestampTarget::At(at_ms) => at_ms,
         };
         let candidate = partition
@@ -205,8 +221,19 @@ impl Reads {
                 Err(_) => Lookup::Failed(ErrorCode::CORRUPT_MESSAGE),
             };
         }
-        let purpose = Purpose::Time { at_ms };
-        let mut job = self.new_job(partition, purpose, segment.base_offset, false);
+        self.begin_lookup(partition, Purpose::Time { at_ms }, segment.base_offset, block, ids, actions)
+    }
+
+    fn begin_lookup(
+        &mut self,
+        partition: &Partition,
+        purpose: Purpose,
+        segment: i64,
+        block: usize,
+        ids: &mut Ids,
+        actions: &mut Vec<Action>,
+    ) -> Lookup {
+        let mut job = self.new_job(partition, purpose, segment, false);
         self.set_first_stage(partition, &mut job, block);
         let id = job.id;
         self.submit(partition, job, block, ids, actions);
@@ -259,7 +286,7 @@ impl Reads {
         let in_files = !segment.index_loaded || segment.index_written != (0, 0);
         let files = if in_files { self.indexes.get(&(p.id, base_offset)) } else { Some(&nothing) };
         let (relative, claimed) = match *purpose {
-            Purpose::Fetch { from, .. } => {
+            Purpose::Fetch { from, .. } | Purpose::Latest { from, .. } => {
                 (u32::try_from(from.max(base_offset) - base_offset).unwrap_or(u32::MAX), None)
             }
             Purpose::Time { at_ms } => {
@@ -358,7 +385,7 @@ impl Reads {
         self.close(job.file.take().into_iter().collect(), ids, actions);
         match job.purpose {
             Purpose::Fetch { .. } => finish(&job, Err(ErrorCode::OFFSET_OUT_OF_RANGE), progress),
-            Purpose::Time { .. } => self.next_segment(p, job, block, ids, progress, actions),
+            Purpose::Time { .. } | Purpose::Latest { .. } => self.next_segment(p, job, block, ids, progress, actions),
         }
     }
 
@@ -424,7 +451,7 @@ impl Reads {
         if let Stage::Headers { position, looks, .. } = job.stage {
             return self.looked(partition, job, position, looks, &data, block, ids, progress, actions);
         }
-        match advance(partition, &job, &data, block) {
+        match advance(partition, &mut job, &data, block) {
             Next::At { position, len, expected } => {
                 job.stage = Stage::Data { position, len, trusted: true };
                 job.expected = expected;
@@ -506,9 +533,14 @@ impl Reads {
         progress: &mut Progress,
         actions: &mut Vec<Action>,
     ) {
-        let Purpose::Time { at_ms } = job.purpose else {
+        let at_ms = match job.purpose {
+            Purpose::Time { at_ms } => at_ms,
             // The log moved on below the reader: it asks again and finds the rest in memory.
-            return finish(&job, Ok(Found::Batches(Vec::new())), progress);
+            Purpose::Fetch { .. } => return finish(&job, Ok(Found::Batches(Vec::new())), progress),
+            Purpose::Latest { best, .. } => {
+                let best = best.filter(|found| found.offset >= p.log_start);
+                return finish(&job, Ok(Found::Offset(later(best, largest_timestamp(p)))), progress);
+            }
         };
         let in_memory_from = p.tail.first_offset().unwrap_or(p.log_end);
         let next = (p.segments.iter())
@@ -654,8 +686,10 @@ fn finish(job: &Job, found: Result<Found, ErrorCode>, progress: &mut Progress) {
             progress.reads.push((job.id, Ok(Fetched::Memory(pieces))))
         }
         (Purpose::Fetch { .. }, Err(error)) => progress.reads.push((job.id, Err(error))),
-        (Purpose::Time { .. }, Ok(Found::Offset(found))) => progress.lookups.push((job.id, Ok(found))),
-        (Purpose::Time { .. }, Err(error)) => progress.lookups.push((job.id, Err(error))),
+        (Purpose::Time { .. } | Purpose::Latest { .. }, Ok(Found::Offset(found))) => {
+            progress.lookups.push((job.id, Ok(found)))
+        }
+        (Purpose::Time { .. } | Purpose::Latest { .. }, Err(error)) => progress.lookups.push((job.id, Err(error))),
         _ => unreachable!("a fetch finds batches and a lookup an offset"),
     }
 }
@@ -668,6 +702,7 @@ fn wanted_len(purpose: &Purpose, block: usize) -> u64 {
     let wanted = match *purpose {
         Purpose::Fetch { max_bytes, .. } => (max_bytes as u64).clamp(READ_BYTES_MIN, READ_BYTES_MAX),
         Purpose::Time { .. } => READ_BYTES_MIN,
+        Purpose::Latest { .. } => READ_BYTES_MAX,
     };
     wanted + block as u64
 }

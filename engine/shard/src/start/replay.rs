@@ -113,7 +113,7 @@ fn replay_batch(partition: &mut Partition, entry: &ReplayEntry, now_ms: i64) -> 
     if header.segment_base_offset != partition.active().base_offset && partition.active().len > 0 {
         partition.roll(now_ms);
     }
-    let largest = find_max_timestamp(&batch, DECOMPRESSED_BYTES_MAX).ok().flatten();
+    let largest = find_max_timestamp(&batch, batch.base_offset(), DECOMPRESSED_BYTES_MAX).ok().flatten();
     let delta = largest.map_or(batch.last_offset_delta(), |(offset, _)| (offset - batch.base_offset()) as i32);
     let (id, epoch, sequence) = (batch.producer_id(), batch.producer_epoch(), batch.base_sequence());
     let new = NewBatch {

@@ -1,4 +1,4 @@
-//! Every special timestamp in every version, searches, epochs and lookups from disk.
+//! Every special timestamp in every version, searches against a scan over everything, epochs and lookups from disk.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -6,7 +6,12 @@ use alloc::vec::Vec;
 use corelog_wire::api::list_offsets::ListOffsetsTopic;
 use corelog_wire::api::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use corelog_wire::api_key::ApiKey;
+use corelog_wire::compression::Compression;
 use corelog_wire::ids::TopicId;
+use corelog_wire::record_batch::{BatchBuilder, NewRecord};
+use proptest::collection;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::*;
 use crate::front::testing::{Host, SMALL_SEGMENTS, batch_at, decode, filler};
@@ -153,4 +158,111 @@ fn lookups_from_disk_are_waited_for() {
     host.fail_reads();
     assert_eq!(answers(&mut host, id, 7), vec![(ErrorCode::KAFKA_STORAGE_ERROR, -1, -1, -1)]);
     assert!(host.front().is_idle());
+}
+
+/// A record as a scan over the whole log sees it: offset and timestamp.
+type Scanned = (i64, i64);
+
+/// What a scan finds: the first visible record at or after a time, or, for -3, the first of those with the latest.
+fn scan(log: &[Scanned], log_start: i64, timestamp: i64) -> Option<Scanned> {
+    let mut visible = log.iter().copied().filter(|(offset, _)| *offset >= log_start);
+    match timestamp {
+        MAX_TIMESTAMP => {
+            let latest = visible.clone().map(|(_, timestamp)| timestamp).max()?;
+            visible.find(|(_, timestamp)| *timestamp == latest)
+        }
+        _ => visible.find(|(_, found)| *found >= timestamp),
+    }
+}
+
+/// What happens to a partition.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A batch whose records have these times, after [`T0`], with a codec and a value as long as that.
+    Batch(Vec<i64>, Option<Compression>, usize),
+    /// Time passes: records of topics with `LogAppendTime` get another one.
+    Pass(u64),
+    /// The log begins behind so many per cent of it.
+    DeleteRecords(u8),
+    /// A clean stop and a start: what is in whole segments is on disk only.
+    Restart,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let codec = select(vec![
+        None,
+        Some(Compression::Gzip),
+        Some(Compression::Snappy),
+        Some(Compression::Lz4),
+        Some(Compression::Zstd),
+    ]);
+    prop_oneof![
+        12 => (collection::vec(0..60_i64, 1..6), codec, select(vec![1_usize, 40, 900]))
+            .prop_map(|(times, codec, length)| Step::Batch(times, codec, length)),
+        2 => (1..20_u64).prop_map(Step::Pass),
+        1 => (0..100_u8).prop_map(Step::DeleteRecords),
+        2 => Just(Step::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn lookups_find_what_a_scan_finds(steps in collection::vec(any_step(), 1..40), append_time: bool) {
+        let kind = if append_time { "LogAppendTime" } else { "CreateTime" };
+        let mut host = Host::new();
+        let interval = ("index.interval.bytes", "100");
+        let configs = [SMALL_SEGMENTS, ("retention.ms", "-1"), ("message.timestamp.type", kind), interval];
+        let topic_id = host.create_topic("t", 1, &configs);
+        let mut id = host.open(1);
+        let (mut log, mut log_start): (Vec<Scanned>, i64) = (vec![], 0);
+        for step in steps {
+            match step {
+                Step::Batch(times, codec, length) => {
+                    let mut builder = BatchBuilder::new();
+                    if let Some(codec) = codec {
+                        builder = builder.compression(codec, None);
+                    }
+                    // Hardly compressible, so that segments fill up.
+                    let value: Vec<u8> = (0..length).map(|at| ((at * at * 31 + at) >> 3) as u8).collect();
+                    for time in &times {
+                        builder.append(&NewRecord { timestamp: T0 + time, value: Some(&value), ..Default::default() });
+                        let time = if append_time { host.now.wall_ms } else { T0 + time };
+                        log.push((log.len() as i64, time));
+                    }
+                    produce(&mut host, id, &builder.build());
+                    host.commit();
+                    host.reply(id);
+                }
+                Step::Pass(ms) => host.advance_ms(ms),
+                Step::DeleteRecords(percent) => {
+                    log_start = log_start.max(log.len() as i64 * i64::from(percent) / 100);
+                    let partition = host.partition(topic_id, 0);
+                    host.logs().begin_log_start(partition, log_start);
+                    host.turn();
+                    host.commit();
+                }
+                Step::Restart => {
+                    host.restart();
+                    id = host.open(1);
+                }
+            }
+            let now = host.now.wall_ms;
+            let times = (T0 - 1..T0 + 62).step_by(7).chain([now - 1, now, now + 1, 0, MAX_TIMESTAMP]);
+            for timestamp in times {
+                send(&mut host, id, 11, &[("t", at(timestamp))]);
+                host.commit();
+                let answer = answers(&mut host, id, 11)[0];
+                let expected = match scan(&log, log_start, timestamp) {
+                    Some((offset, found)) => (ErrorCode::NONE, found, offset, 0),
+                    None => (ErrorCode::NONE, -1, -1, -1),
+                };
+                prop_assert_eq!(answer, expected, "at {} in {:?} from {}", timestamp, &log, log_start);
+            }
+            prop_assert_eq!(ask(&mut host, id, 11, EARLIEST_TIMESTAMP).2, log_start);
+            prop_assert_eq!(ask(&mut host, id, 11, EARLIEST_LOCAL_TIMESTAMP).2, log_start);
+            prop_assert_eq!(ask(&mut host, id, 11, LATEST_TIMESTAMP).2, log.len() as i64);
+        }
+        prop_assert!(host.front().is_idle());
+    }
 }

@@ -4,7 +4,7 @@
 //! too far begins again from the beginning of the segment; what is damaged is named with its file and position.
 
 use super::super::partition::Partition;
-use super::super::timestamps::DECOMPRESSED_BYTES_MAX;
+use super::super::timestamps::{DECOMPRESSED_BYTES_MAX, later};
 use super::super::{FoundOffset, segment};
 use super::{Job, Purpose, Stage, on_disk_len, wanted_len};
 use alloc::format;
@@ -22,8 +22,9 @@ pub(super) enum Next {
     Damaged(String),
 }
 
-/// Looks through what was read: `data` begins at the block of the stage's position.
-pub(super) fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> Next {
+/// Looks through what was read: `data` begins at the block of the stage's position. What a search for the latest record
+/// has found so far is kept in its job.
+pub(super) fn advance(p: &Partition, job: &mut Job, data: &Bytes, block: usize) -> Next {
     let Stage::Data { position, len: asked, trusted } = job.stage else {
         unreachable!("the caller handles the other stages")
     };
@@ -67,6 +68,10 @@ pub(super) fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> N
         let wanted = match job.purpose {
             Purpose::Fetch { from, .. } => batch.last_offset() >= from,
             Purpose::Time { at_ms } => batch.max_timestamp() >= at_ms && batch.last_offset() >= p.log_start,
+            Purpose::Latest { from, best } => {
+                let is_later = best.is_none_or(|best| best.timestamp_ms < batch.max_timestamp());
+                is_later && batch.last_offset() >= from
+            }
         };
         if is_misled(job, &batch, position + at as u64, expected) {
             return Next::FromTheBeginning;
@@ -96,12 +101,25 @@ pub(super) fn advance(p: &Partition, job: &Job, data: &Bytes, block: usize) -> N
                 taken = Some((start, at + batch.size(), batch.next_offset()));
             }
             Purpose::Time { at_ms } if wanted => {
-                match record_batch::find_offset_by_timestamp(&batch, at_ms, DECOMPRESSED_BYTES_MAX) {
-                    Ok(Some((offset, timestamp_ms))) if offset >= p.log_start => {
+                match record_batch::find_offset_by_timestamp(&batch, at_ms, p.log_start, DECOMPRESSED_BYTES_MAX) {
+                    Ok(Some((offset, timestamp_ms))) => {
                         let leader_epoch = batch.partition_leader_epoch();
                         return Next::Found(FoundOffset { offset, timestamp_ms, leader_epoch });
                     }
                     Ok(_) => {}
+                    Err(error) => {
+                        return Next::Damaged(damaged(p, job.segment, position + at as u64, &format!("{error}")));
+                    }
+                }
+            }
+            Purpose::Latest { from, best } if wanted => {
+                match record_batch::find_max_timestamp(&batch, from, DECOMPRESSED_BYTES_MAX) {
+                    Ok(found) => {
+                        let leader_epoch = batch.partition_leader_epoch();
+                        let found =
+                            found.map(|(offset, timestamp_ms)| FoundOffset { offset, timestamp_ms, leader_epoch });
+                        job.purpose = Purpose::Latest { from, best: later(best, found) };
+                    }
                     Err(error) => {
                         return Next::Damaged(damaged(p, job.segment, position + at as u64, &format!("{error}")));
                     }
@@ -130,7 +148,7 @@ fn is_intact(bytes: &[u8]) -> bool {
 fn is_misled(job: &Job, batch: &RecordBatch<'_>, position: u64, expected: Option<i64>) -> bool {
     let (base, last) = (batch.base_offset(), batch.last_offset());
     match job.purpose {
-        Purpose::Fetch { from, .. } => position > 0 && expected.is_none() && base > from,
+        Purpose::Fetch { from, .. } | Purpose::Latest { from, .. } => position > 0 && expected.is_none() && base > from,
         Purpose::Time { .. } => job.claimed.is_some_and(|(offset, timestamp_ms)| {
             let is_open = expected.is_none_or(|expected| expected <= offset);
             let fits = if last < offset {
@@ -156,7 +174,7 @@ fn check(p: &Partition, job: &Job, batch: &RecordBatch<'_>, expected: Option<i64
         return Err(format!("it has leader epoch {epoch}, which was not in force at offset {base}"));
     }
     // Batches that are only passed over are not worth a checksum, unless their timestamps are what was looked for.
-    if (wanted || matches!(job.purpose, Purpose::Time { .. })) && !batch.has_valid_crc() {
+    if (wanted || !matches!(job.purpose, Purpose::Fetch { .. })) && !batch.has_valid_crc() {
         return Err(String::from("its checksum does not fit its content"));
     }
     Ok(())
@@ -255,7 +273,7 @@ mod tests {
             let to = (position + len).min(on_disk_len(p, 0)).next_multiple_of(block);
             let cut = |at: u64| (at as usize).min(file.len());
             let data = Bytes::copy_from_slice(&file[cut(from)..cut(to)]);
-            match advance(p, &job, &data, BLOCK) {
+            match advance(p, &mut job, &data, BLOCK) {
                 Next::At { position, len, expected } => {
                     job.stage = Stage::Data { position, len, trusted: true };
                     job.expected = expected;
