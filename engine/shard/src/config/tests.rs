@@ -26,11 +26,11 @@ fn refusal(pairs: &[(&str, &str)]) -> String {
 
 #[test]
 fn every_name_stands_once_and_every_default_passes_its_own_check() {
-    let broker: BTreeSet<&str> = BROKER_KEYS.iter().map(|row| row.name).collect();
-    assert_eq!(broker.len(), BROKER_KEYS.len());
+    let broker: BTreeSet<&str> = BROKER_KEYS.iter().chain(inert::keys()).map(|row| row.name).collect();
+    assert_eq!(broker.len(), BROKER_KEYS.len() + inert::keys().count());
     let topic: BTreeSet<&str> = TOPIC_KEYS.iter().map(|row| row.name).collect();
     assert_eq!(topic.len(), TOPIC_KEYS.len());
-    for row in BROKER_KEYS {
+    for row in BROKER_KEYS.iter().chain(inert::keys()) {
         assert!(row.default.is_none_or(|text| row.parse(text).is_ok()), "{}", row.name);
         assert!(row.doc.ends_with('.') && row.doc.len() > 10, "{}", row.name);
     }
