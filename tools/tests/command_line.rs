@@ -20,7 +20,7 @@ fn refused(arguments: &[&str], status: i32, wanted: &str) {
 fn help_shows_examples_and_exit_statuses() {
     for (arguments, wanted) in [
         (&["--help"][..], "corelog start"),
-        (&["start", "--help"], "corelog start --memory 2G --set num.partitions=4"),
+        (&["start", "--help"], "corelog start --cores 2 --memory 2G --set num.partitions=4"),
         (&["start", "--help"], "Exit statuses:"),
         (&["dump", "--help"], "corelog dump --records"),
         (&["topic", "--help"], "corelog topic create orders --partitions 12"),

@@ -36,9 +36,14 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// A small one on one core.
     pub fn start(data_dir: &Path, more: &[&str]) -> Self {
+        Self::start_with(data_dir, &[&["--memory", "64MiB", "--cores", "1"], more].concat())
+    }
+
+    pub fn start_with(data_dir: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_corelog"))
-            .args(["start", "--listen", "127.0.0.1:0", "--memory", "64MiB", "--data-dir"])
+            .args(["start", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .args(["--set", "corelog.journal.file.bytes=1048576", "--set", "message.max.bytes=65536"])
             .args(more)
