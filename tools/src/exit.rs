@@ -19,6 +19,13 @@ Exit statuses:
   70 the storage failed while the broker ran (an I/O error on the journal, a failed sync):
      what was acknowledged is safe, the next start recovers from the device";
 
+/// The same of a command that talks to a broker.
+pub(crate) const CLIENT_HELP: &str = "\
+Exit statuses:
+  0  done
+  1  failed: the message says what, where, and what to do
+  2  the command line makes no sense";
+
 /// The end of a command that did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Failure {

@@ -45,7 +45,8 @@ impl Cluster {
             return Self { bootstrap, broker: None };
         }
         let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::start(&folder.path().join("data"), more);
+        let two_cores = ["--memory", "128MiB", "--cores", "2"];
+        let broker = Broker::start_with(&folder.path().join("data"), &[&two_cores, more].concat());
         Self { bootstrap: broker.address().to_owned(), broker: Some((broker, folder)) }
     }
 
@@ -287,7 +288,9 @@ fn lines_come_back_as_they_went_in() {
         let topic = name(codec);
         cluster.done(&["topic", "create", &topic, "--partitions", "1"]);
         let arguments = ["produce", &topic, "--key-separator", ":", "--compression", codec, "--acks", acks];
+        let began = Instant::now();
         assert_eq!(cluster.done_with(&arguments, lines.as_bytes()), "");
+        assert!(began.elapsed() < WAIT_MAX / 2, "acks {acks}: it waits for what does not come");
         // With acks 0 nobody waits for the write; so many records do.
         let read = cluster.done(&["consume", &topic, "--count", "3000", "--format", "%k:%s\\n"]);
         assert_eq!(read, lines, "{codec}");

@@ -128,6 +128,8 @@ struct Pending {
 pub(crate) struct Calls {
     pending: BTreeMap<u64, Pending>,
     done: BTreeMap<u64, Result<Answer, CallError>>,
+    /// How many calls have ended.
+    news: u64,
     next: u64,
 }
 
@@ -165,7 +167,7 @@ impl Calls {
         }
         for (id, error) in ended {
             self.pending.remove(&id);
-            self.done.insert(id, Err(error));
+            self.end(id, Err(error));
         }
     }
 
@@ -173,10 +175,10 @@ impl Calls {
         let Some(mut pending) = self.pending.remove(&id) else { return };
         match result {
             Ok(answer) => {
-                self.done.insert(id, Ok(answer));
+                self.end(id, Ok(answer));
             }
             Err(error) if pending.call.changes_something => {
-                self.done.insert(id, Err(CallError::Unknown(pending.call.api, error)));
+                self.end(id, Err(CallError::Unknown(pending.call.api, error)));
             }
             Err(error) => {
                 pending.is_under_way = false;
@@ -184,6 +186,16 @@ impl Calls {
                 self.pending.insert(id, pending);
             }
         }
+    }
+
+    fn end(&mut self, id: u64, result: Result<Answer, CallError>) {
+        self.news += 1;
+        self.done.insert(id, result);
+    }
+
+    /// Grows with every call that ends.
+    pub(crate) fn news(&self) -> u64 {
+        self.news
     }
 
     pub(crate) fn take(&mut self, id: CallId) -> Option<Result<Answer, CallError>> {

@@ -131,6 +131,12 @@ impl Client {
         [self.cluster.deadline(now), producer, consumer, self.calls.deadline()].into_iter().flatten().min()
     }
 
+    /// Grows whenever there is something more to be taken: a delivery, something read, the answer to a call. Whoever waits
+    /// for one of these looks before it waits for the network.
+    pub fn news(&self) -> u64 {
+        self.producer.news() + self.consumer.news() + self.calls.news()
+    }
+
     /// What is known about the cluster.
     pub fn metadata(&self) -> &Metadata {
         &self.cluster.metadata

@@ -154,6 +154,8 @@ pub(crate) struct Consumer {
     requests: BTreeMap<u64, Request>,
     next_serial: u64,
     events: VecDeque<ReadEvent>,
+    /// How many events there have been.
+    news: u64,
     /// Whether something changed since requests were last sent.
     is_dirty: bool,
     seen_changes: u64,
@@ -168,6 +170,7 @@ impl Consumer {
             requests: BTreeMap::new(),
             next_serial: 0,
             events: VecDeque::new(),
+            news: 0,
             is_dirty: false,
             seen_changes: 0,
         }
@@ -244,7 +247,17 @@ impl Consumer {
         let assignment = &mut self.assignments[index];
         assignment.state = State::Failed;
         let (topic, partition) = (assignment.topic.clone(), assignment.partition);
-        self.events.push_back(ReadEvent::Failed { topic, partition, error });
+        self.tell(ReadEvent::Failed { topic, partition, error });
+    }
+
+    fn tell(&mut self, event: ReadEvent) {
+        self.news += 1;
+        self.events.push_back(event);
+    }
+
+    /// Grows with every event.
+    pub(crate) fn news(&self) -> u64 {
+        self.news
     }
 
     /// When [`Self::poll`] has something to do.

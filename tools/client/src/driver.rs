@@ -109,10 +109,13 @@ impl Driver {
         (&mut self.client, self.started.elapsed())
     }
 
-    /// Sends and receives what there is; if there is nothing, waits for it, `wait_max` at most.
+    /// Sends and receives what there is; if there is nothing, and nothing new to be taken from the client, waits for it,
+    /// `wait_max` at most.
     pub fn turn(&mut self, wait_max: Duration) {
+        let news = self.client.news();
         self.act();
         let now = self.started.elapsed();
+        let wait_max = if self.client.news() > news { Duration::ZERO } else { wait_max };
         let until = self.client.deadline(now).map_or(wait_max, |at| at.saturating_sub(now).min(wait_max));
         let ready = self.wait(until);
         for (id, flags) in ready {

@@ -199,6 +199,8 @@ pub(crate) struct Producer {
     sticky_turn: usize,
     is_flushing: bool,
     deliveries: VecDeque<Delivery>,
+    /// How many deliveries there have been.
+    news: u64,
 }
 
 impl Producer {
@@ -225,6 +227,7 @@ impl Producer {
             sticky_turn: 0,
             is_flushing: false,
             deliveries: VecDeque::new(),
+            news: 0,
         }
     }
 
@@ -460,6 +463,7 @@ impl Producer {
     fn deliver(&mut self, index: usize, batch: Batch, result: Result<i64, DeliveryError>) {
         self.buffered_bytes -= batch.record_bytes;
         let lane = &self.lanes[index];
+        self.news += 1;
         self.deliveries.push_back(Delivery {
             topic: lane.topic.clone(),
             partition: lane.partition,
@@ -471,6 +475,11 @@ impl Producer {
     /// What became of batches.
     pub(crate) fn take_delivery(&mut self) -> Option<Delivery> {
         self.deliveries.pop_front()
+    }
+
+    /// Grows with every delivery.
+    pub(crate) fn news(&self) -> u64 {
+        self.news
     }
 
     /// Whether everything that was accepted was reported.

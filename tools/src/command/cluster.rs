@@ -2,7 +2,7 @@
 
 use super::topic::ask;
 use crate::connect::Connect;
-use crate::exit::{Failure, HELP};
+use crate::exit::{CLIENT_HELP, Failure};
 use crate::output::{Table, count, show};
 use clap::{Args, Subcommand};
 use corelog_client::admin::{self, ClusterDescription, TopicDescription};
@@ -11,7 +11,7 @@ use serde_json::json;
 /// The command line of `corelog cluster`.
 #[derive(Debug, Args)]
 #[command(after_help = format!(
-    "Examples:\n  corelog cluster info\n  corelog cluster info --bootstrap broker.example:9092 --json\n\n{HELP}"
+    "Examples:\n  corelog cluster info\n  corelog cluster info --bootstrap broker.example:9092 --json\n\n{CLIENT_HELP}"
 ))]
 pub(crate) struct Cluster {
     #[command(subcommand)]

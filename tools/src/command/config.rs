@@ -2,7 +2,7 @@
 
 use super::topic::ask;
 use crate::connect::{Connect, no_such_topic};
-use crate::exit::{Failure, HELP};
+use crate::exit::{CLIENT_HELP, Failure};
 use crate::output::{Table, show};
 use clap::{Args, Subcommand};
 use corelog_client::admin::{self, Change, Refused, Resource, Setting};
@@ -26,7 +26,7 @@ use std::str::FromStr;
        corelog config get topic:orders\n  \
        corelog config get broker:1 log.retention.ms message.max.bytes\n  \
        corelog config set topic:orders topic:payments retention.ms=86400000\n  \
-       corelog config set topic:orders --unset retention.ms\n\n{HELP}"
+       corelog config set topic:orders --unset retention.ms\n\n{CLIENT_HELP}"
 ))]
 pub(crate) struct Config {
     #[command(subcommand)]

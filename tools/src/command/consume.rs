@@ -4,7 +4,7 @@
 //! it began, however much is written meanwhile.
 
 use crate::connect::{self, Connect};
-use crate::exit::{Failure, HELP};
+use crate::exit::{CLIENT_HELP, Failure};
 use crate::format::{FORMAT_HELP, Format, json_of};
 use crate::output::{Output, OutputEnd};
 use crate::place::Place;
@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
        corelog consume orders\n  \
        corelog consume orders --from end --format '%T %k: %s\\n'\n  \
        corelog consume orders --from @2026-01-31T12:00 --exit\n  \
-       corelog consume orders --partition 0 --from 41 --count 1 --json\n\n{HELP}"
+       corelog consume orders --partition 0 --from 41 --count 1 --json\n\n{CLIENT_HELP}"
 ))]
 pub(crate) struct Consume {
     /// The topic

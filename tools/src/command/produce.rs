@@ -4,7 +4,7 @@
 //! read; what is under way is waited for, and the failure says how many lines were written.
 
 use crate::connect::{self, Connect};
-use crate::exit::{Failure, HELP};
+use crate::exit::{CLIENT_HELP, Failure};
 use crate::output::{Progress, count, show};
 use crate::size;
 use clap::Args;
@@ -38,7 +38,7 @@ const LINE_BYTES_MAX: usize = 128 << 20;
      Examples:\n  \
        echo hello | corelog produce greetings\n  \
        corelog produce orders --file orders.txt --key-separator : --compression zstd\n  \
-       corelog produce orders --header source=shop --header version=2 --partition 0\n\n{HELP}"
+       corelog produce orders --header source=shop --header version=2 --partition 0\n\n{CLIENT_HELP}"
 ))]
 pub(crate) struct Produce {
     /// The topic

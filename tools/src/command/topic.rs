@@ -1,7 +1,7 @@
 //! `corelog topic`: creates, lists, describes, changes and deletes topics.
 
 use crate::connect::{Connect, no_such_topic};
-use crate::exit::{Failure, HELP};
+use crate::exit::{CLIENT_HELP, Failure};
 use crate::output::{Output, OutputEnd, Table, count, show};
 use clap::{Args, Subcommand};
 use corelog_client::admin::{self, Change, Created, NewTopic, Refused, Resource, Setting, TopicDescription};
@@ -25,7 +25,7 @@ const OFFSETS_WAIT: Duration = Duration::from_secs(5);
        corelog topic list\n  \
        corelog topic describe orders\n  \
        corelog topic alter orders --partitions 24 --config cleanup.policy=compact\n  \
-       corelog topic delete orders payments\n\n{HELP}"
+       corelog topic delete orders payments\n\n{CLIENT_HELP}"
 ))]
 pub(crate) struct Topic {
     #[command(subcommand)]

@@ -261,6 +261,6 @@ impl Consumer {
             place: index,
         };
         assignment.state = State::Held(offset, next);
-        self.events.push_back(ReadEvent::Fetched(fetched));
+        self.tell(ReadEvent::Fetched(fetched));
     }
 }
