@@ -123,8 +123,8 @@ enum State {
     /// The next offset to read.
     At(i64),
     Fetching(i64),
-    /// Something was read up to here and is not taken yet.
-    Held(i64),
+    /// What was read from the first offset on is not taken yet; the second is read next.
+    Held(i64, i64),
     Failed,
 }
 
@@ -208,7 +208,7 @@ impl Consumer {
     pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
         let (_, index) = self.by_name.iter().find(|((of, at), _)| **of == *topic && *at == partition)?;
         match self.assignments[*index].state {
-            State::At(offset) | State::Fetching(offset) | State::Held(offset) => Some(offset),
+            State::At(offset) | State::Fetching(offset) | State::Held(offset, _) => Some(offset),
             State::Unplaced(_) | State::Placing(_) | State::Failed => None,
         }
     }
@@ -218,7 +218,7 @@ impl Consumer {
         let event = self.events.pop_front()?;
         if let ReadEvent::Fetched(fetched) = &event {
             let assignment = &mut self.assignments[fetched.place];
-            if let State::Held(next) = assignment.state {
+            if let State::Held(_, next) = assignment.state {
                 assignment.state = State::At(next);
                 self.is_dirty = true;
             }

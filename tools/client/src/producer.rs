@@ -5,6 +5,7 @@
 //! - The batches of a partition get their sequence numbers in the order in which they are first sent, and keep them when
 //!   they are sent again. While one of them is to be sent again, nothing behind it is sent before it is through.
 //! - A batch that is too large for its topic is sent again in two, which keep its numbers.
+//! - The first batch of a partition, or under a producer id, is through before the second is sent.
 //! - When a batch of an idempotent producer is given up, the numbers behind it would leave a gap. Everything under way is
 //!   waited for, then a new producer id begins at 0; what was sent under the old one without an answer is given up, too.
 //! - Record bytes are copied once into their batch, and once more by the frame that carries it.
@@ -282,19 +283,18 @@ impl Producer {
 
     fn lane(&mut self, cluster: &mut Cluster, topic: &str, partition: i32) -> usize {
         let index = partition as usize;
-        if !self.topics.contains_key(topic) {
-            self.topics.insert(cluster.metadata.want(topic), TopicLanes::default());
+        if let Some(Some(lane)) = self.topics.get(topic).and_then(|topic| topic.lanes.get(index)) {
+            return *lane;
         }
-        let (name, _) = self.topics.get_key_value(topic).expect("just inserted");
-        let name = name.clone();
-        let topic = self.topics.get_mut(topic).expect("just inserted");
+        let name = cluster.metadata.want(topic);
+        let topic = self.topics.entry(name.clone()).or_default();
         if topic.lanes.len() <= index {
             topic.lanes.resize(index + 1, None);
         }
-        *topic.lanes[index].get_or_insert_with(|| {
-            self.lanes.push(Lane::new(name, partition));
-            self.lanes.len() - 1
-        })
+        let lane = self.lanes.len();
+        topic.lanes[index] = Some(lane);
+        self.lanes.push(Lane::new(name, partition));
+        lane
     }
 
     /// Closes the open batch of a lane, and makes the lane ready.
@@ -315,7 +315,7 @@ impl Producer {
     /// Puts a lane where it is sent from, if it can send.
     fn enqueue(&mut self, cluster: &Cluster, index: usize) {
         let lane = &mut self.lanes[index];
-        if lane.is_queued || !lane.can_send(self.config.requests_in_flight) {
+        if lane.is_queued || !lane.can_send(&self.config) {
             return;
         }
         lane.is_queued = true;

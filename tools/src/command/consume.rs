@@ -138,14 +138,15 @@ impl Consume {
         let mut out = Output::new();
         let mut left = self.count.unwrap_or(u64::MAX);
         let mut text = Vec::new();
-        if self.exit {
-            // What holds nothing has been read.
-            ends.retain(|_, end| *end > 0);
-        }
         while left > 0 && !(self.exit && ends.is_empty()) {
             let Some(event) = driver.client_mut().0.take_read() else {
                 out.flush()?;
-                driver.turn(Duration::from_secs(60));
+                // What begins at its end is not waited for.
+                let client = driver.client();
+                ends.retain(|partition, end| client.position(&self.topic, *partition).is_none_or(|at| at < *end));
+                if !(self.exit && ends.is_empty()) {
+                    driver.turn(Duration::from_secs(60));
+                }
                 continue;
             };
             let fetched = match event {

@@ -212,10 +212,6 @@ impl Produce {
             }
             _ => (Box::new(std::io::stdin()), "standard input".to_owned()),
         };
-        // Before any thread starts, so that Ctrl-C is taken by the one that waits for it.
-        let signals = SigSet::from(Signal::SIGINT);
-        signals.thread_block().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
-
         let mut config = self.connect.config();
         config.may_create_topics = true;
         config.producer.acks = self.acks;
@@ -229,6 +225,9 @@ impl Produce {
         }
 
         let waker = driver.waker().map_err(|error| Failure::new(format!("cannot wait for input: {error}")))?;
+        // Before any thread starts, so that Ctrl-C is taken by the one that waits for it.
+        let signals = SigSet::from(Signal::SIGINT);
+        signals.thread_block().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
         let (sender, lines) = sync_channel(BLOCKS_WAITING_MAX);
         let (interrupted, interrupting) = (sender.clone(), waker.clone());
         std::thread::spawn(move || {

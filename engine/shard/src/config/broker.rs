@@ -11,6 +11,7 @@ use super::known;
 use super::memory::{MEMORY_BYTES_MIN, MemoryBudget};
 use super::nearest::nearest;
 use super::topic::{TOPIC_KEYS, TopicBounds, TopicConfig};
+use crate::mesh::SHARDS_MAX;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -287,6 +288,13 @@ impl BrokerConfig {
              (--memory), or run it on fewer cores (--cores)"
         );
         Err(ConfigError::new("corelog.memory.bytes", message))
+    }
+
+    /// How many shards there are where the operator names no number: one for each core, as far as the memory goes.
+    #[must_use]
+    pub fn shards_for(&self, cores: usize) -> u32 {
+        let enough_for = usize::try_from(self.memory.total / MEMORY_BYTES_MIN).unwrap_or(usize::MAX);
+        cores.min(enough_for).clamp(1, SHARDS_MAX as usize) as u32
     }
 
     /// What is in force for each of `shards` shards: the memory for appends and reads is divided among them, and so are the

@@ -325,6 +325,7 @@ fn memory_is_divided_among_shards_but_for_frames() {
 fn every_shard_needs_memory() {
     let config = configured(&[("corelog.memory.bytes", "201326592")]).unwrap();
     assert_eq!(config.check_shards(3), Ok(()));
+    assert_eq!([0, 1, 3, 4, 1 << 20].map(|cores| config.shards_for(cores)), [1, 1, 3, 3, 3]);
     let refused = config.check_shards(4).unwrap_err().to_string();
     assert!(refused.contains("192 MiB are not enough for 4 shards") && refused.contains("256 MiB"), "{refused}");
     assert!(refused.contains("--memory") && refused.contains("--cores"), "{refused}");

@@ -260,7 +260,7 @@ impl Consumer {
             check_crcs: self.config.check_crcs,
             place: index,
         };
-        assignment.state = State::Held(next);
+        assignment.state = State::Held(offset, next);
         self.events.push_back(ReadEvent::Fetched(fetched));
     }
 }

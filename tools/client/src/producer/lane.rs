@@ -120,6 +120,8 @@ pub(super) struct Lane {
     pub(super) is_queued: bool,
     pub(super) is_backing_off: bool,
     next_sequence: i32,
+    /// Whether the broker has taken a batch under the present producer id.
+    is_known: bool,
 }
 
 impl Lane {
@@ -133,6 +135,7 @@ impl Lane {
             is_queued: false,
             is_backing_off: false,
             next_sequence: 0,
+            is_known: false,
         }
     }
 
@@ -200,10 +203,17 @@ impl Lane {
         true
     }
 
-    /// Whether the next batch may be sent. One that was sent before goes alone.
-    pub(super) fn can_send(&self, in_flight_max: usize) -> bool {
+    /// Whether the next batch may be sent. One that was sent before goes alone. So does the first of all: a broker that
+    /// does not know the topic yet refuses it, and may know it when the second comes, which it takes whatever its number is.
+    pub(super) fn can_send(&self, config: &ProducerConfig) -> bool {
         let Some(next) = self.waiting.front() else { return false };
-        !self.is_backing_off && self.in_flight < if next.tries > 0 { 1 } else { in_flight_max }
+        let goes_alone = next.tries > 0 || !self.is_known;
+        !self.is_backing_off && self.in_flight < if goes_alone { 1 } else { config.requests_in_flight }
+    }
+
+    /// The broker has taken a batch.
+    pub(super) fn taken(&mut self) {
+        self.is_known = true;
     }
 
     /// The next batch, ready to be sent.
@@ -259,7 +269,7 @@ impl Lane {
 
     /// A new producer id begins at 0.
     pub(super) fn restart_numbers(&mut self) {
-        self.next_sequence = 0;
+        (self.next_sequence, self.is_known) = (0, false);
     }
 }
 

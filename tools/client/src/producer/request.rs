@@ -96,6 +96,7 @@ impl Producer {
                 let result = result.map(|_| -1).map_err(DeliveryError::Unsendable);
                 for (index, batch) in batches {
                     self.lanes[index].in_flight -= 1;
+                    self.lanes[index].taken();
                     self.deliver(index, batch, result.clone());
                     self.enqueue(cluster, index);
                 }
@@ -164,7 +165,8 @@ impl Producer {
         match error {
             // The numbers of a duplicate are those of the original (KIP-98): the records are there.
             ErrorCode::NONE | ErrorCode::DUPLICATE_SEQUENCE_NUMBER => {
-                self.deliver(index, batch, Ok(answer.base_offset))
+                self.lanes[index].taken();
+                self.deliver(index, batch, Ok(answer.base_offset));
             }
             // Something older is to be sent again first, and is under way or waits in front.
             // Or a new producer id is about to begin, because something older was given up.

@@ -130,7 +130,9 @@ fn records_come_in_order_and_none_is_asked_for_before_the_last_was_taken() {
     world.answer_records(&sent, &records, 9);
     world.pass(Duration::from_secs(5));
     assert!(world.sent.is_empty());
+    assert_eq!(world.client.position(TOPIC, 0), Some(2));
     let fetched = world.fetched();
+    assert_eq!(world.client.position(TOPIC, 0), Some(5));
     assert_eq!(offsets_of(&fetched), [2, 3, 4]);
     assert_eq!((fetched.from, fetched.next, fetched.end, fetched.is_at_end()), (2, 5, 9, false));
     world.run();

@@ -58,6 +58,17 @@ impl World {
         self.run();
     }
 
+    /// Gives the client a producer id, and the broker takes a first batch under it.
+    fn introduce(&mut self) {
+        self.give(0, "0");
+        self.run();
+        self.identify(77);
+        let sent = self.produced();
+        assert_eq!(seen(&sent)[0].sequence, 0);
+        self.settle_produce(&sent, ErrorCode::NONE, 0);
+        assert_eq!(self.deliveries(), [(vec![0], Ok(0))]);
+    }
+
     /// Answers every partition of a produce request.
     fn settle_produce(&mut self, sent: &Sent, error_code: ErrorCode, base_offset: i64) {
         let of: Vec<i32> = seen(sent).iter().map(|batch| batch.partition).collect();
@@ -122,7 +133,10 @@ fn a_full_batch_and_a_flush_wait_for_nothing() {
     world.run();
     let sent = world.produced();
     assert_eq!(seen(&sent)[0].values.len(), 1, "two of 100 bytes, the header and room for framing are more than 300");
-    world.sent.clear();
+    world.settle_produce(&sent, ErrorCode::NONE, 0);
+    let sent = world.produced();
+    world.settle_produce(&sent, ErrorCode::NONE, 1);
+    assert!(world.sent.is_empty(), "the third waits for its linger");
     world.client.set_flushing(true);
     world.run();
     assert_eq!(seen(&world.produced())[0].values, [format!("{:0>100}", 3)]);
@@ -262,22 +276,24 @@ fn five_requests_are_under_way_and_no_more() {
         world.run();
     }
     world.identify(77);
-    // What came before there was an id went into batches of its own.
-    assert_eq!(world.sent.len(), 5);
+    // The first goes alone: the broker does not know the producer yet.
+    let first = world.produced();
+    assert!(world.sent.is_empty());
+    world.settle_produce(&first, ErrorCode::NONE, 0);
     let sent: Vec<_> = std::mem::take(&mut world.sent).into();
     let sequences: Vec<_> = sent.iter().map(|sent| seen(sent)[0].sequence).collect();
-    assert_eq!(sequences, [0, 1, 2, 3, 4]);
+    assert_eq!(sequences, [1, 2, 3, 4, 5]);
     world.settle_produce(&sent[0], ErrorCode::NONE, 0);
     assert_eq!(world.sent.len(), 1);
-    assert_eq!(seen(&world.produced())[0].sequence, 5);
+    assert_eq!(seen(&world.produced())[0].sequence, 6);
 }
 
 #[test]
 fn a_moved_leader_is_followed_in_order_with_the_same_numbers() {
     let mut world = World::ready(&[1], |_| {});
+    world.introduce();
     world.give(0, "1");
     world.run();
-    world.identify(77);
     world.give(0, "2");
     world.run();
     let (first, second) = (world.produced(), world.produced());
@@ -317,9 +333,9 @@ fn a_broken_connection_loses_and_doubles_nothing() {
 #[test]
 fn what_overtakes_a_lost_batch_is_sent_again_behind_it() {
     let mut world = World::ready(&[1], |_| {});
+    world.introduce();
     world.give(0, "1");
     world.run();
-    world.identify(77);
     world.give(0, "2");
     world.run();
     let (first, second) = (world.produced(), world.produced());
@@ -337,12 +353,10 @@ fn what_overtakes_a_lost_batch_is_sent_again_behind_it() {
 #[test]
 fn a_batch_that_is_given_up_leaves_no_gap() {
     let mut world = World::ready(&[1], |_| {});
+    world.introduce();
     for value in ["1", "2", "3"] {
         world.give(0, value);
         world.run();
-        if value == "1" {
-            world.identify(77);
-        }
     }
     let (first, second, third) = (world.produced(), world.produced(), world.produced());
     let answers = [PartitionProduceResponse {
@@ -375,11 +389,11 @@ fn a_batch_that_is_given_up_leaves_no_gap() {
 fn a_batch_that_is_too_large_is_sent_in_parts_under_its_numbers() {
     for compression in [Compression::None, Compression::Lz4] {
         let mut world = World::ready(&[1], |config| config.producer.compression = compression);
+        world.introduce();
         for value in ["1", "2", "3"] {
             world.give(0, value);
         }
         world.run();
-        world.identify(77);
         world.give(0, "4");
         world.run();
         let (first, second) = (world.produced(), world.produced());
@@ -389,14 +403,14 @@ fn a_batch_that_is_too_large_is_sent_in_parts_under_its_numbers() {
         assert_eq!(world.client.buffered_bytes(), before);
         world.settle_produce(&second, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, -1);
         world.pass(Duration::from_millis(300));
-        for (sequence, values) in [(0, &["1"][..]), (1, &["2", "3"]), (3, &["4"])] {
+        for (sequence, values) in [(1, &["1"][..]), (2, &["2", "3"]), (4, &["4"])] {
             let sent = world.produced();
             assert!(world.sent.is_empty());
             let values = values.iter().map(|value| (*value).to_owned()).collect();
             assert_eq!(seen(&sent), [Seen { partition: 0, producer_id: 77, sequence, values }]);
             world.settle_produce(&sent, ErrorCode::NONE, i64::from(sequence));
         }
-        assert_eq!(world.deliveries(), [(vec![1], Ok(0)), (vec![2, 3], Ok(1)), (vec![4], Ok(3))]);
+        assert_eq!(world.deliveries(), [(vec![1], Ok(1)), (vec![2, 3], Ok(2)), (vec![4], Ok(4))]);
         assert!(world.client.is_drained());
     }
 }
