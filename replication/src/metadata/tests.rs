@@ -430,6 +430,8 @@ fn every_kind() -> Vec<MetadataRecord> {
 
 const RELEASED_RECORDS: &[u8] = include_bytes!("../../fixtures/records-1");
 const RELEASED_SNAPSHOT: &[u8] = include_bytes!("../../fixtures/snapshot-1");
+const RELEASED_OWN_CONFIGS: &[u8] = include_bytes!("../../fixtures/records-own-configs");
+const RELEASED_SNAPSHOT_2: &[u8] = include_bytes!("../../fixtures/snapshot-2");
 
 #[test]
 fn released_records_stay_readable() {
@@ -464,10 +466,13 @@ fn configs_of_single_brokers_need_the_second_formats() {
         key: "k".to_string(),
         value: value.map(str::to_string),
     };
-    let bytes = encoding::encode(&[config(1, Some("v"))]).expect("it is small");
-    assert_eq!(bytes[9..], [4, 2, 1, 0, 0, 0, 1, 0, b'k', 1, 1, 0, b'v']);
+    let records = [config(1, Some("v")), config(2, Some("w")), config(3, None)];
+    assert_eq!(encoding::decode(RELEASED_OWN_CONFIGS).as_deref(), Ok(&records[..]));
+    assert_eq!(encoding::encode(&records).as_deref(), Ok(RELEASED_OWN_CONFIGS));
     let mut image = MetadataImage::default();
-    apply(&mut image, &[config(1, Some("v")), config(2, Some("w"))]).expect("they apply");
+    apply(&mut image, &records).expect("they apply");
+    assert_eq!(snapshot::from_bytes(RELEASED_SNAPSHOT_2), Ok(image.clone()));
+    assert_eq!(snapshot::to_bytes(&image), RELEASED_SNAPSHOT_2);
     assert_eq!(image.configs_of_broker(BrokerId(2)), BTreeMap::from([("k".to_string(), "w".to_string())]));
     let bytes = snapshot::to_bytes(&image);
     assert_eq!((bytes[0], snapshot::from_bytes(&bytes)), (2, Ok(image.clone())));
