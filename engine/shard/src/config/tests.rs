@@ -308,7 +308,7 @@ fn endpoints_are_read_and_shown() {
 #[test]
 fn memory_is_divided_among_shards_but_for_frames() {
     let whole =
-        configured(&[("corelog.memory.bytes", "1073741824"), ("corelog.journal.file.bytes", "4194304")]).unwrap();
+        configured(&[("corelog.memory.bytes", "1073741824"), ("corelog.journal.file.bytes", "8388608")]).unwrap();
     let part = whole.clone().for_shard(4);
     assert_eq!(part.memory.tail * 4, whole.memory.tail);
     assert_eq!(part.memory.reads * 4, whole.memory.reads);
