@@ -20,7 +20,7 @@ use corelog_shard::start::{self, StartOptions, StartReport};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
-use crate::host::{Decide, Exit, HostConfig, HostError};
+use crate::host::{ConnectionQuota, Decide, Exit, HostConfig, HostError};
 use crate::net::connections::ConnectionLimits;
 use crate::net::listener::{ListenError, Listener};
 use crate::node::{self, Member};
@@ -209,15 +209,19 @@ fn advertised(config: &BrokerConfig, address: SocketAddr) -> (String, u16) {
 /// How each of so many hosts runs.
 fn host_config(config: &BrokerConfig, cores: u32) -> HostConfig {
     let each = config.clone().for_shard(cores).memory;
+    let quota = ConnectionQuota::default();
+    quota.set(&config.connections);
     HostConfig {
         request_bytes_max: config.request_bytes_max,
         frame_memory_bytes: config.memory.frames as usize,
         connections: ConnectionLimits {
-            connections_max: config.connections_max,
+            // The quota and the limit of open files bound it.
+            connections_max: usize::MAX,
             unsent_pressed_bytes: (each.reads / 2) as usize,
             unfinished_bytes_max: (config.memory.frames / 4 / u64::from(cores)) as usize,
             ..ConnectionLimits::default()
         },
+        quota,
         ..HostConfig::default()
     }
 }

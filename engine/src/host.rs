@@ -21,6 +21,7 @@ pub use crate::net::connections::{ConnectionCounts, ConnectionLimits};
 use crate::net::connections::{Connections, Happened};
 use crate::net::door::{Order, Reception};
 use crate::net::listener::{Accepted, Acceptor, Listener};
+pub use crate::net::quota::ConnectionQuota;
 use crate::runtime::clock;
 use crate::runtime::executor::{self, Doorbell};
 use crate::runtime::file::{DiskFiles, FileOps};
@@ -71,6 +72,8 @@ pub struct HostConfig {
     pub receive_buffers: u16,
     /// Bounds for connections.
     pub connections: ConnectionLimits,
+    /// How many connections the process takes; its hosts share it.
+    pub quota: ConnectionQuota,
     /// Other tasks run on the executor, so the host may not block its thread: it sleeps in glommio, on the eventfd of
     /// its ring. That costs some 10 us of CPU more for each sleep than to wait in the ring itself. For a host that is
     /// alone: a bell that is rung while the host sleeps like this may not be heard.
@@ -87,6 +90,7 @@ impl Default for HostConfig {
             frame_memory_bytes: 256 * 1024 * 1024,
             receive_buffers: 128,
             connections: ConnectionLimits::default(),
+            quota: ConnectionQuota::default(),
             shared_executor: false,
             features: Features::NEWEST,
         }
@@ -254,6 +258,7 @@ struct Host<D: Decide> {
     state: State,
     /// When the shard is told again how much space is free.
     free_space_at_us: u64,
+    quota: ConnectionQuota,
     /// How many connections other threads have brought.
     arrived: u64,
     counts: Counts,
@@ -279,7 +284,7 @@ impl<D: Decide> Host<D> {
         Ok(Self {
             decide,
             files: FileOps::new(files, &ring),
-            connections: Connections::new(config.connections, memory, seat.me),
+            connections: Connections::new(config.connections, config.quota.clone(), memory, seat.me),
             company,
             ring,
             doorbell,
@@ -288,6 +293,7 @@ impl<D: Decide> Host<D> {
             now: clock::now(),
             state: State::Running,
             free_space_at_us: 0,
+            quota: config.quota.clone(),
             arrived: 0,
             counts: Counts::default(),
         })
@@ -522,6 +528,7 @@ impl<D: Decide> Host<D> {
                 Action::PauseInput(connection) => self.connections.pause(connection),
                 Action::ResumeInput(connection) => self.connections.resume(&mut self.ring, connection, now_us),
                 Action::Close(connection) => self.connections.close(&mut self.ring, connection, now_us),
+                Action::LimitConnections(bounds) => self.quota.set(&bounds),
                 Action::Log { level, message } => log(level, &message),
                 Action::Fatal { message } => {
                     self.state = State::Fatal(message);

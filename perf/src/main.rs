@@ -7,6 +7,7 @@ mod consume;
 mod cpu;
 mod disk;
 mod produce;
+mod spread;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Command {
     Produce(produce::Produce),
     /// Reads a topic from its beginning or end
     Consume(consume::Consume),
+    /// Sends the same batches to one partition, or round a number of them
+    Spread(spread::Spread),
     /// Writes to a file as the journal does, for comparison: preallocated, prewritten, synced with each write
     Disk(disk::Disk),
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
+        Command::Spread(spread) => spread.run(),
         Command::Disk(disk) => disk.run(),
     };
     match done {

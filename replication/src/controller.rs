@@ -19,7 +19,10 @@ use alloc::vec::Vec;
 
 use corelog_wire::error_code::ErrorCode;
 
-pub use self::alter_configs::{AlteredConfigs, ConfigChange, ConfigOperation, TopicConfigRules, alter_topic_configs};
+pub use self::alter_configs::{
+    AlteredBrokerConfigs, AlteredConfigs, ConfigChange, ConfigOperation, ConfigRules, alter_broker_configs,
+    alter_topic_configs,
+};
 pub use self::create_partitions::{MorePartitions, PartitionsResult, create_partitions};
 pub use self::create_topics::{CreatedTopic, NewAssignment, NewTopic, TopicDefaults, TopicResult, create_topics};
 pub use self::delete_topics::{DeletionResult, TopicToDelete, delete_topics};

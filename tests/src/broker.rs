@@ -49,6 +49,7 @@ struct Process {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     arguments: Vec<String>,
+    cores: Option<u32>,
     environment: Vec<(String, String)>,
     /// The user that the broker runs as, and the shell's words that set its limits.
     user: Option<(u32, String)>,
@@ -76,6 +77,13 @@ impl Options {
     #[must_use]
     pub fn set(self, key: &str, value: &str) -> Self {
         self.argument("--set").argument(&format!("{key}={value}"))
+    }
+
+    /// Runs it on so many cores; without this, on all that there is memory for. It counts from the next start on.
+    #[must_use]
+    pub fn cores(mut self, cores: u32) -> Self {
+        self.cores = Some(cores);
+        self
     }
 
     /// Adds an argument to `corelog start`.
@@ -268,6 +276,28 @@ impl Broker {
         self.start_again_at(ANY_PORT);
     }
 
+    /// Like [`Broker::start_again`], on so many cores.
+    ///
+    /// # Panics
+    /// As [`Broker::start_again`].
+    pub fn start_again_on(&mut self, cores: u32) {
+        self.ours_mut().options.cores = Some(cores);
+        self.start_again();
+    }
+
+    /// Starts it again on so many cores, and kills it after this time, whether it is ready or not.
+    ///
+    /// # Panics
+    /// If the broker is not ours, or still runs.
+    pub fn start_and_kill(&mut self, cores: u32, after: Duration) {
+        let process = self.ours_mut();
+        process.options.cores = Some(cores);
+        let mut child = spawn(&process.options, process.folder.path(), ANY_PORT);
+        if let Some(status) = wait_for_end(&mut child, after) {
+            panic!("the start ended by itself with {status}: {}", self.stderr());
+        }
+    }
+
     /// Like [`Broker::start_again`], at this address, so that connected clients find it again.
     ///
     /// # Panics
@@ -338,11 +368,13 @@ fn command(options: &Options, folder: &Path) -> Command {
     command
 }
 
-fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> Result<(Child, SocketAddr), Refusal> {
+fn spawn(options: &Options, folder: &Path, listen: SocketAddr) -> Child {
     let stderr = File::options().create(true).append(true).open(folder.join("stderr")).expect("a file for stderr");
-    let mut child = command(options, folder)
+    let cores = options.cores.map(|cores| format!("--cores={cores}"));
+    command(options, folder)
         .args(["start", "--listen", &listen.to_string(), "--data-dir"])
         .arg(options.data_dir.as_deref().unwrap_or(&data_dir(folder)))
+        .args(cores)
         .args(&options.arguments)
         .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
@@ -350,7 +382,11 @@ fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> Result<(Child
         .stdout(Stdio::piped())
         .stderr(stderr)
         .spawn()
-        .expect("the broker can be started");
+        .expect("the broker can be started")
+}
+
+fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> Result<(Child, SocketAddr), Refusal> {
+    let mut child = spawn(options, folder, listen);
     let stdout = child.stdout.take().expect("stdout is a pipe");
     let (send_line, lines) = mpsc::channel();
     // Reads on after the first line, so that the broker never meets a full pipe; ends with the broker.

@@ -20,14 +20,21 @@ use corelog_wire::record_batch::{BatchBuilder, NewRecord};
 const TOPIC: &str = "ordinary";
 const CREATE_VERSION: i16 = 4;
 const METADATA_VERSION: i16 = 9;
-const MEMORY: &str = "64M";
+/// `--memory` for each core.
+const MEMORY_MIB: u32 = 64;
 /// `--memory`, and the fixed amount beside it that `Linux-only.md` names.
-const RESIDENT_MAX: u64 = (64 + 128) << 20;
+const RESIDENT_MAX: u64 = (2 * MEMORY_MIB as u64 + 128) << 20;
 /// An ordinary request is answered within this, whatever the others do.
 const SERVED_MAX: Duration = Duration::from_secs(5);
 
-fn start() -> Broker {
-    let broker = Options::new().argument("--memory").argument(MEMORY).environment("RUST_LOG", "info").start();
+/// A broker with the least memory that it takes.
+fn options(cores: u32) -> Options {
+    let memory = format!("{}M", MEMORY_MIB * cores);
+    Options::new().cores(cores).argument("--memory").argument(&memory).environment("RUST_LOG", "info")
+}
+
+fn start(cores: u32) -> Broker {
+    let broker = options(cores).start();
     let mut client = connect(broker.address());
     assert!(client.create_topic(TOPIC, 2).expect("an answer").is_none());
     broker
@@ -77,9 +84,33 @@ fn is_well(mut broker: Broker, end: i64) {
     }
 }
 
-#[test]
-fn frames_that_are_none_close_their_connection_only() {
-    let broker = start();
+/// Every case on one core, and on two.
+macro_rules! on_one_and_two_cores {
+    ($($case:ident)*) => {
+        mod on_one_core {
+            $(#[test] fn $case() { super::$case(1) })*
+        }
+        mod on_two_cores {
+            $(#[test] fn $case() { super::$case(2) })*
+        }
+    };
+}
+
+on_one_and_two_cores! {
+    frames_that_are_none_close_their_connection_only
+    wrong_batches_get_an_error_and_are_not_stored
+    decompression_bombs_are_bounded
+    forty_announced_frames_do_not_starve_others
+    ten_thousand_pipelined_requests_are_answered_in_order
+    slow_readers_and_half_open_connections_hold_little
+    thousands_of_idle_connections_are_held
+    a_second_broker_is_refused
+    a_stop_answers_what_is_in_flight
+    a_burst_of_topics_is_taken_as_far_as_there_is_room
+}
+
+fn frames_that_are_none_close_their_connection_only(cores: u32) {
+    let broker = start(cores);
     let good = request_bytes(7, 3, &ApiVersionsRequest { client_software_name: "x", ..Default::default() });
     let mut random = Random::new(1);
     let mut bad: Vec<Vec<u8>> = vec![
@@ -127,9 +158,8 @@ fn frame(body: &[u8]) -> Vec<u8> {
     [&i32::try_from(body.len()).expect("short").to_be_bytes(), body].concat()
 }
 
-#[test]
-fn wrong_batches_get_an_error_and_are_not_stored() {
-    let broker = start();
+fn wrong_batches_get_an_error_and_are_not_stored(cores: u32) {
+    let broker = start(cores);
     let good = batch(&[b"one", b"two", b"three"], Compression::None);
     let changed = |at: usize, bytes: &[u8]| {
         let mut batch = good.clone();
@@ -180,9 +210,8 @@ fn wrong_batches_get_an_error_and_are_not_stored() {
     is_well(broker, 3);
 }
 
-#[test]
-fn decompression_bombs_are_bounded() {
-    let broker = start();
+fn decompression_bombs_are_bounded(cores: u32) {
+    let broker = start(cores);
     let zeros = vec![0; 60 << 20];
     let mut many = BatchBuilder::new().compression(Compression::Gzip, None);
     for _ in 0..2_000_000 {
@@ -207,9 +236,8 @@ fn decompression_bombs_are_bounded() {
     is_well(broker, end);
 }
 
-#[test]
-fn forty_announced_frames_do_not_starve_others() {
-    let broker = start();
+fn forty_announced_frames_do_not_starve_others(cores: u32) {
+    let broker = start(cores);
     // The largest that is taken with this memory is less: 100 MiB is refused, this one is waited for.
     let mut greedy = Vec::new();
     for (count, announced) in [(40, 100 << 20), (40, 4 << 20)] {
@@ -232,10 +260,9 @@ fn forty_announced_frames_do_not_starve_others() {
     is_well(broker, 0);
 }
 
-#[test]
-fn ten_thousand_pipelined_requests_are_answered_in_order() {
+fn ten_thousand_pipelined_requests_are_answered_in_order(cores: u32) {
     const REQUESTS: i32 = 10_000;
-    let broker = start();
+    let broker = start(cores);
     let mut client = connect(broker.address());
     let mut writer = client.stream().try_clone().expect("a second handle");
     let writing = std::thread::spawn(move || {
@@ -255,9 +282,8 @@ fn ten_thousand_pipelined_requests_are_answered_in_order() {
     is_well(broker, 0);
 }
 
-#[test]
-fn slow_readers_and_half_open_connections_hold_little() {
-    let broker = start();
+fn slow_readers_and_half_open_connections_hold_little(cores: u32) {
+    let broker = start(cores);
     let mut client = connect(broker.address());
     let value = vec![7; 900_000];
     let big = batch(&[&value], Compression::None);
@@ -293,12 +319,11 @@ fn slow_readers_and_half_open_connections_hold_little() {
     is_well(broker, 60);
 }
 
-#[test]
-fn thousands_of_idle_connections_are_held() {
+fn thousands_of_idle_connections_are_held(cores: u32) {
     // Ours are in this process, which has a limit, too.
     let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("a limit");
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, hard, hard).expect("raised");
-    let broker = start();
+    let broker = start(cores);
     let count = usize::try_from(hard / 3).unwrap_or(usize::MAX).min(5_000);
     let before = if broker.is_ours() { broker.resident_bytes() } else { 0 };
     let idle: Vec<Client> = (0..count).map(|_| connect(broker.address())).collect();
@@ -317,13 +342,12 @@ fn thousands_of_idle_connections_are_held() {
     is_well(broker, 0);
 }
 
-#[test]
-fn a_second_broker_is_refused() {
-    let broker = start();
+fn a_second_broker_is_refused(cores: u32) {
+    let broker = start(cores);
     if !broker.is_ours() {
         return;
     }
-    let options = || Options::new().argument("--memory").argument(MEMORY);
+    let options = || options(cores);
     let refusal = options().try_start(new_folder(), broker.address()).err().expect("the port is taken");
     assert_eq!(refusal.status.and_then(|status| status.code()), Some(1), "{refusal:?}");
     assert!(refusal.stderr.contains("cannot listen on"), "{refusal:?}");
@@ -333,9 +357,8 @@ fn a_second_broker_is_refused() {
     is_well(broker, 0);
 }
 
-#[test]
-fn a_stop_answers_what_is_in_flight() {
-    let mut broker = start();
+fn a_stop_answers_what_is_in_flight(cores: u32) {
+    let mut broker = start(cores);
     if !broker.is_ours() {
         return;
     }
@@ -367,16 +390,11 @@ fn a_stop_answers_what_is_in_flight() {
 }
 
 /// Far more topics at once than the metadata journal has room for: each is created or refused, and none is both.
-#[test]
-fn a_burst_of_topics_is_taken_as_far_as_there_is_room() {
+fn a_burst_of_topics_is_taken_as_far_as_there_is_room(cores: u32) {
     const CONNECTIONS: usize = 20;
     const REQUESTS: usize = 10;
     const TOPICS: usize = 50;
-    let options = Options::new()
-        .argument("--memory")
-        .argument(MEMORY)
-        .environment("RUST_LOG", "info")
-        .set("corelog.metadata.journal.file.bytes", "65536");
+    let options = options(cores).set("corelog.metadata.journal.file.bytes", "65536");
     let mut broker = options.start();
     if !broker.is_ours() {
         return;

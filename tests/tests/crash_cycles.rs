@@ -3,7 +3,8 @@
 //!
 //! Two producers write to every partition: an idempotent one, which sends again what was not acknowledged when the broker
 //! died, and a plain one, which does not. The kill comes after a seeded number of acknowledgements, with requests in
-//! flight. What has once been read stays. `CORELOG_CRASH_CYCLES` sets the cycles of each run, `CORELOG_CRASH_SEED` the seed.
+//! flight. The broker comes back on one, two or three cores, and some starts are killed, too. What has once been read
+//! stays. `CORELOG_CRASH_CYCLES` sets the cycles of each run, `CORELOG_CRASH_SEED` the seed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +18,7 @@ use corelog_wire::record_batch::{BatchBuilder, NewRecord, RecordBatch, batches};
 
 const TOPIC: &str = "crash";
 const PARTITIONS: usize = 3;
+const CORES_MAX: usize = 3;
 /// Batches of one producer and partition in flight: what Kafka's idempotent producers keep to.
 const IN_FLIGHT_MAX: usize = 5;
 const FETCH_BYTES: i32 = 1 << 20;
@@ -283,6 +285,18 @@ impl Run {
         }
     }
 
+    /// Comes back, on as many cores as chance has it; some starts do not come to their end.
+    fn start_again(&mut self) {
+        if !self.random.chance(40) {
+            return self.broker.start_again();
+        }
+        while self.random.chance(50) {
+            let after = Duration::from_micros(self.random.below(60_000) as u64);
+            self.broker.start_and_kill(1 + self.random.below(CORES_MAX) as u32, after);
+        }
+        self.broker.start_again_on(1 + self.random.below(CORES_MAX) as u32);
+    }
+
     /// Reads what is new and compares it with what must be there.
     fn check_tail(&mut self, client: &mut Client) {
         for (partition, log) in self.logs.iter_mut().enumerate() {
@@ -311,7 +325,7 @@ impl Run {
         let mut clients = [self.connect(), self.connect()];
         self.load(&mut clients, acks);
         self.kill(&mut clients);
-        self.broker.start_again();
+        self.start_again();
         let mut client = self.connect();
         self.check_tail(&mut client);
         let mut clients = [self.connect(), self.connect()];
@@ -332,7 +346,7 @@ fn environment(name: &str, default: usize) -> usize {
 fn options(journal_bytes: u32, files: u32, message_bytes: u32, segment_bytes: u32) -> Options {
     Options::new()
         .argument("--memory")
-        .argument("64M")
+        .argument("192M")
         .set("corelog.journal.file.bytes", &journal_bytes.to_string())
         .set("corelog.journal.files.max", &files.to_string())
         .set("corelog.metadata.journal.file.bytes", "65536")

@@ -88,6 +88,30 @@ fn wrong_settings_end_with_1_and_one_sentence() {
 }
 
 #[test]
+fn a_broker_on_several_cores_stops_with_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start_on(2, &folder.path().join("data"), &[]);
+    assert!(broker.ready.contains("128 MiB of memory on 2 cores; new"), "{}", broker.ready);
+    let threads = std::fs::read_dir(format!("/proc/{}/task", broker.child.id())).unwrap();
+    let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
+    let mut shards: Vec<_> = names.filter(|name| name.starts_with("shard-")).collect();
+    shards.sort();
+    shards.dedup();
+    assert_eq!(shards, ["shard-0\n", "shard-1\n"]);
+    std::net::TcpStream::connect(broker.address()).unwrap();
+    let (status, _, err) = broker.stop(Signal::SIGTERM);
+    assert_eq!(status, Some(0), "{err}");
+}
+
+#[test]
+fn more_cores_than_the_memory_is_enough_for_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let arguments = ["start", "--cores", "3", "--memory", "128MiB", "--data-dir", data_dir.to_str().unwrap()];
+    refused(&arguments, 1, "128 MiB are not enough for 3 shards");
+}
+
+#[test]
 fn a_wrong_line_of_the_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("server.properties");

@@ -14,14 +14,15 @@ extern crate std;
 
 mod lz4;
 mod snappy;
+mod writer;
 
 use alloc::vec::Vec;
 use core::fmt;
-use std::io::{Read, Write};
+use std::io::Read;
 
 use flate2::bufread::MultiGzDecoder;
-use flate2::write::GzEncoder;
 
+pub use self::writer::Writer;
 use crate::limits::DECOMPRESSED_PIECE_BYTES_MAX;
 
 /// How the records of a batch are compressed (`compression.type`).
@@ -202,29 +203,11 @@ pub fn decompress(compression: Compression, input: &[u8], bytes_max: usize) -> R
 /// Room for at least this much is offered to a codec at once.
 const PIECE_LEN_MIN: usize = 4 * 1024;
 
-/// Appends `input`, compressed, to `out`. `level` is the codec's own, brought into its range; `None` is its default.
-/// Snappy and lz4 have one level only.
+/// Appends `input`, compressed, to `out`. See [`Writer::new`].
 pub fn compress(compression: Compression, level: Option<i32>, input: &[u8], out: &mut Vec<u8>) {
-    match compression {
-        Compression::None => out.extend_from_slice(input),
-        Compression::Gzip => {
-            let level = level.map_or(flate2::Compression::default(), |level| {
-                flate2::Compression::new(level.clamp(0, 9).unsigned_abs())
-            });
-            let mut encoder = GzEncoder::new(out, level);
-            encoder.write_all(input).expect("writing to memory does not fail");
-            encoder.finish().expect("writing to memory does not fail");
-        }
-        Compression::Snappy => snappy::compress(input, out),
-        Compression::Lz4 => lz4::compress(input, out),
-        Compression::Zstd => {
-            let range = zstd::compression_level_range();
-            let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL).clamp(*range.start(), *range.end());
-            let mut encoder = zstd::stream::write::Encoder::new(out, level).expect("the level is in range");
-            encoder.write_all(input).expect("writing to memory does not fail");
-            encoder.finish().expect("writing to memory does not fail");
-        }
-    }
+    let mut writer = Writer::new(compression, level, core::mem::take(out));
+    writer.write(input);
+    *out = writer.finish();
 }
 
 #[cfg(test)]

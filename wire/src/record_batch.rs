@@ -17,6 +17,7 @@ mod checksum;
 mod control;
 mod patch;
 mod record;
+mod reencode;
 mod timestamp_lookup;
 mod validate;
 mod varint;
@@ -31,6 +32,7 @@ pub use patch::{
     HeaderPatch, patch_in_place, patched_header, patched_prefix, set_base_offset, set_leader_epoch, set_max_timestamp,
 };
 pub use record::{Headers, Record, Records};
+pub use reencode::Reencoding;
 pub use timestamp_lookup::{find_max_timestamp, find_offset_by_timestamp};
 pub use validate::{BatchRejection, Depth, ProduceRules, RecordError, Validated, validate};
 pub use walk::{RecordFault, RecordsError};

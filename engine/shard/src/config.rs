@@ -1,6 +1,6 @@
 //! What an operator can set: the keys of a broker and of a topic, their defaults, and what each one changes.
 //!
-//! Owns the tables [`BROKER_KEYS`] and [`TOPIC_KEYS`]. A key is one row: name, type and range, default, description, and
+//! Owns the tables [`BROKER_KEYS`] and [`TOPIC_KEYS`], and that of Kafka's keys which change nothing here. A key is one row: name, type and range, default, description, and
 //! the field that it sets. Everything that speaks of configuration (start, CreateTopics, DescribeConfigs) reads
 //! these rows, and the default values of [`BrokerConfig`] and [`TopicConfig`] are made from them.
 //!
@@ -9,14 +9,17 @@
 
 mod broker;
 mod description;
+mod dynamic;
+mod inert;
 mod key;
 mod known;
 mod memory;
 mod nearest;
 mod topic;
 
-pub use broker::{BROKER_KEYS, BrokerConfig, Endpoint, JournalConfig, SegmentReads};
-pub use description::{ConfigDescription, ConfigPlace, describe_broker, describe_topic};
+pub use broker::{BROKER_KEYS, BrokerConfig, ConnectionBounds, Endpoint, JournalConfig, SegmentReads};
+pub use description::{ConfigDescription, ConfigPlace, describe_broker, describe_cluster, describe_topic};
+pub use dynamic::{broker_list_default, is_inert};
 pub use key::{ConfigError, ConfigKey, Effect, Kind, Synonym, Value};
 pub use memory::{MEMORY_BYTES_MIN, MemoryBudget};
 pub use topic::{CleanupPolicy, Durability, TOPIC_KEYS, TopicBounds, TopicConfig};

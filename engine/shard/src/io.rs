@@ -7,6 +7,7 @@
 //! Invariants: an [`OpId`] and a [`FileId`] are never used twice in the life of a shard, so that a late completion is
 //! recognised; completions arrive in any order; what depends on order is sequenced by the shard.
 
+use crate::config::ConnectionBounds;
 use crate::mesh::{Message, ShardIndex};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -153,6 +154,8 @@ pub enum Action<M = Message> {
     ResumeInput(ConnectionId),
     /// Send what was already replied, then close.
     Close(ConnectionId),
+    /// From now on take in so many connections. Those that are open stay.
+    LimitConnections(ConnectionBounds),
     /// Something a person may want to read.
     Log {
         /// How important.

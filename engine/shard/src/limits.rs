@@ -46,6 +46,9 @@ pub const CREATION_WAIT_MS_MIN: u64 = 1_000;
 /// The longest a request may ask to wait, in milliseconds: a day. Longer wishes are cut, so that no deadline overflows.
 pub const WAIT_MS_MAX: u64 = 86_400_000;
 
+/// Bytes of records that one turn brings into another codec. Produce requests wait for the next turn then.
+pub const REENCODED_BYTES_PER_TURN: usize = 64 << 10;
+
 /// Partitions that all topics together may have. Each costs some memory wherever it is led.
 pub const PARTITIONS_MAX: usize = 1_000_000;
 

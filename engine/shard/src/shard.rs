@@ -9,7 +9,7 @@
 
 mod peers;
 
-use crate::config::{BrokerConfig, TopicConfig};
+use crate::config::{BrokerConfig, TopicConfig, is_inert};
 use crate::front::{Context, Front};
 use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
 use crate::log::{Logs, Volume};
@@ -22,7 +22,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
 use corelog_replication::ids::{BrokerId, PartitionIndex};
-use corelog_replication::metadata::{ApplyError, MetadataChange, MetadataDelta, MetadataRecord, TopicImage};
+use corelog_replication::metadata::{
+    ApplyError, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, TopicImage,
+};
 use corelog_replication::quorum::{ProposalId, ProposeError};
 
 use peers::Peers;
@@ -69,6 +71,8 @@ pub struct Shard {
     superblock: Option<Superblock>,
     stop: Stop,
     has_more: bool,
+    /// The host does not know the bounds for connections that are in force.
+    bounds_changed: bool,
 }
 
 impl Shard {
@@ -84,7 +88,19 @@ impl Shard {
         assert_eq!(superblock.is_some(), seat.is_first(), "the first shard keeps the superblock");
         let node = BrokerId(config.node_id);
         let peers = Peers::new(seat, metadata.image().offset().0);
-        Self { seat, config, node, logs, metadata, front, peers, superblock, stop: Stop::Running, has_more: false }
+        Self {
+            seat,
+            config,
+            node,
+            logs,
+            metadata,
+            front,
+            peers,
+            superblock,
+            stop: Stop::Running,
+            has_more: false,
+            bounds_changed: true,
+        }
     }
 
     /// Its place among the shards of the node.
@@ -171,6 +187,10 @@ impl Shard {
                 break;
             }
         }
+        self.has_more |= self.logs.end_reencoding();
+        if core::mem::take(&mut self.bounds_changed) && self.seat.is_first() {
+            actions.push(Action::LimitConnections(self.config.connections.clone()));
+        }
         self.stop_turn(now, actions);
     }
 
@@ -242,6 +262,7 @@ impl Shard {
     }
 
     fn apply_delta(&mut self, delta: &MetadataDelta, actions: &mut Vec<Action>) {
+        let mut broker_changed = false;
         for change in &delta.changes {
             match change {
                 MetadataChange::TopicDeleted(topic) => {
@@ -275,11 +296,42 @@ impl Shard {
                         }
                     }
                 }
+                MetadataChange::BrokerConfigChanged { key, value } => {
+                    broker_changed = true;
+                    warn_of_inert(key, value.is_some() && self.seat.is_first(), actions);
+                }
+                MetadataChange::OwnBrokerConfigChanged { broker_id, key, value } => {
+                    let is_ours = *broker_id == self.node;
+                    broker_changed |= is_ours;
+                    warn_of_inert(key, value.is_some() && is_ours && self.seat.is_first(), actions);
+                }
                 // Nothing in a shard depends on these.
-                MetadataChange::BrokerConfigChanged { .. }
-                | MetadataChange::BrokerRegistered(_)
+                MetadataChange::BrokerRegistered(_)
                 | MetadataChange::NextProducerIdRaised(_)
                 | MetadataChange::FeatureLevelChanged { .. } => {}
+            }
+        }
+        if broker_changed {
+            self.reconfigure(actions);
+        }
+    }
+
+    /// Acts on the settings of this broker as the metadata has them now.
+    fn reconfigure(&mut self, actions: &mut Vec<Action>) {
+        self.bounds_changed = true;
+        // What does not fit is reported once for all shards.
+        let mut ignored = Vec::new();
+        let actions = if self.seat.is_first() { actions } else { &mut ignored };
+        for message in set_dynamic(&mut self.config, self.metadata.image(), self.node) {
+            actions.push(Action::Log { level: LogLevel::Warn, message });
+        }
+        self.logs.set_producer_expiration(self.config.producer_id_expiration_ms);
+        for topic in self.metadata.image().topics() {
+            let config = topic_config(&self.config, topic, actions);
+            for partition in topic.partitions() {
+                if let Some(id) = self.logs.find(topic.id(), partition.index.0) {
+                    self.logs.reconfigure(id, config.clone());
+                }
             }
         }
     }
@@ -325,6 +377,20 @@ impl Shard {
             actions.push(Action::Io { op, steps });
             self.stop = Stop::MarkingClean { op };
         }
+    }
+}
+
+/// Puts in force what was set for brokers while they ran. Says what of it cannot be.
+pub(crate) fn set_dynamic(config: &mut BrokerConfig, image: &MetadataImage, node: BrokerId) -> Vec<String> {
+    let refused = config.set_dynamic(image.broker_configs(), &image.configs_of_broker(node));
+    refused.iter().map(|error| format!("a setting of this broker is left out: {error}")).collect()
+}
+
+/// Says so when a setting was given to a running broker that nothing here acts on.
+fn warn_of_inert(key: &str, is_set: bool, actions: &mut Vec<Action>) {
+    if is_set && is_inert(key) {
+        let message = format!("{key} was set for this broker, and has no effect in this version of Corelog");
+        actions.push(Action::Log { level: LogLevel::Warn, message });
     }
 }
 

@@ -20,6 +20,7 @@ use nix::errno::Errno;
 
 use super::admission::{Admission, Need};
 use super::intake::{Intake, SMALL_BYTES};
+use super::quota::Pass;
 use crate::runtime::frame_memory::FrameBuffer;
 use crate::runtime::ring::{Completion, Quiet, Ring};
 use crate::runtime::socket::{Outgoing, Received, SendBatches, SendError, Socket};
@@ -152,6 +153,8 @@ pub(crate) struct Connection {
     pub(crate) reported_closed: bool,
     /// It is in the list of those that have something to send.
     pub(crate) listed: bool,
+    /// What lets it count as open.
+    pub(crate) pass: Option<Pass>,
 }
 
 impl Connection {
@@ -175,6 +178,7 @@ impl Connection {
             looking_at_output: false,
             reported_closed: false,
             listed: false,
+            pass: None,
         }
     }
 

@@ -14,6 +14,7 @@ use corelog_shard::mesh::ShardIndex;
 
 use super::admission::Admission;
 use super::connection::{Connection, End, Io};
+use super::quota::{ConnectionQuota, Pass, Refusal};
 use crate::runtime::frame_memory::FrameMemory;
 use crate::runtime::ring::{Completion, Quiet, Ring};
 use crate::runtime::slab::Slab;
@@ -32,7 +33,7 @@ const LOGGED_PER_SECOND: u32 = 20;
 /// Bounds for connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections at the same time. More are closed as they come.
+    /// Connections of this host at the same time, whatever the quota allows. More are closed as they come.
     pub connections_max: usize,
     /// Bytes queued for one client; a client that lets more pile up is closed.
     pub unsent_bytes_max: usize,
@@ -90,6 +91,14 @@ pub struct ConnectionCounts {
     pub frames: u64,
 }
 
+/// A connection that came faster than the quota's rate.
+struct PutOff {
+    at_us: u64,
+    stream: TcpStream,
+    peer: SocketAddr,
+    pass: Pass,
+}
+
 impl ConnectionCounts {
     /// Adds what another host counted.
     pub(crate) fn add(&mut self, other: &Self) {
@@ -113,6 +122,9 @@ pub(crate) struct Connections {
     starved: Vec<u32>,
     /// Bytes of unfinished small frames.
     kept: usize,
+    quota: ConnectionQuota,
+    /// Those that may be served later, in the order of their times.
+    put_off: VecDeque<PutOff>,
     shard: ShardIndex,
     serial: u64,
     sweep_at_us: Option<u64>,
@@ -121,7 +133,12 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(limits: ConnectionLimits, memory: FrameMemory, shard: ShardIndex) -> Self {
+    pub(crate) fn new(
+        limits: ConnectionLimits,
+        quota: ConnectionQuota,
+        memory: FrameMemory,
+        shard: ShardIndex,
+    ) -> Self {
         Self {
             limits,
             slab: Slab::new(),
@@ -132,6 +149,8 @@ impl Connections {
             to_send: Vec::new(),
             starved: Vec::new(),
             kept: 0,
+            quota,
+            put_off: VecDeque::new(),
             shard,
             serial: 0,
             sweep_at_us: None,
@@ -141,7 +160,7 @@ impl Connections {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slab.len()
+        self.slab.len() + self.put_off.len()
     }
 
     pub(crate) fn counts(&self) -> ConnectionCounts {
@@ -150,20 +169,37 @@ impl Connections {
 
     /// Takes in a new connection, unless there are too many.
     pub(crate) fn open(&mut self, ring: &mut Ring, stream: TcpStream, peer: SocketAddr, now_us: u64) {
-        if self.slab.len() >= self.limits.connections_max.min(1 << PLACE_BITS) {
-            self.counts.refused += 1;
-            let max = self.limits.connections_max;
-            self.log.warn(now_us, || format!("connection from {peer} refused: there are {max} already"));
-            return;
-        }
+        let max = self.limits.connections_max.min(1 << PLACE_BITS);
+        let admitted = match self.len() < max {
+            true => self.quota.admit(peer.ip(), now_us),
+            false => Err(Refusal::Total(max)),
+        };
+        let (pass, at_us) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                self.counts.refused += 1;
+                self.log.warn(now_us, || format!("connection from {peer} refused: {refusal}"));
+                return;
+            }
+        };
         self.counts.accepted += 1;
+        match at_us <= now_us {
+            true => self.enter(ring, stream, peer, pass, now_us),
+            false => self.put_off.push_back(PutOff { at_us, stream, peer, pass }),
+        }
+    }
+
+    /// Serves a connection from now on.
+    fn enter(&mut self, ring: &mut Ring, stream: TcpStream, peer: SocketAddr, pass: Pass, now_us: u64) {
         self.serial = (self.serial + 1) % (1 << SERIAL_BITS);
         let place = self.slab.next_key();
         let shard = u64::from(self.shard.0) << (PLACE_BITS + SERIAL_BITS);
         let id = ConnectionId(shard | self.serial << PLACE_BITS | u64::from(place));
         assert_eq!(id.shard(), self.shard);
-        let connection = self.slab.insert(Box::new(Connection::new(id, peer, stream, place)));
-        assert_eq!(connection, place);
+        let mut connection = Box::new(Connection::new(id, peer, stream, place));
+        connection.pass = Some(pass);
+        let inserted = self.slab.insert(connection);
+        assert_eq!(inserted, place);
         self.happened.push_back(Happened::Opened(id, peer));
         self.with(ring, place, now_us, |connection, io| {
             connection.receive(io);
@@ -273,6 +309,7 @@ impl Connections {
 
     /// Closes all of them after what is queued for each; those with nothing queued at once.
     pub(crate) fn close_all(&mut self, ring: &mut Ring, now_us: u64) {
+        self.put_off.clear();
         for place in 0..self.slab.end() {
             self.with(ring, place, now_us, |connection, io| {
                 if connection.unsent() == 0 {
@@ -323,11 +360,14 @@ impl Connections {
 
     /// When [`Connections::sweep`] is due.
     pub(crate) fn next_deadline_us(&self) -> Option<u64> {
-        self.sweep_at_us
+        [self.sweep_at_us, self.put_off.front().map(|first| first.at_us)].into_iter().flatten().min()
     }
 
-    /// Looks for connections that are too slow, if it is time.
+    /// Serves those that were put off until now, and looks for connections that are too slow, if it is time.
     pub(crate) fn sweep(&mut self, ring: &mut Ring, now_us: u64) {
+        while let Some(PutOff { stream, peer, pass, .. }) = self.put_off.pop_front_if(|first| first.at_us <= now_us) {
+            self.enter(ring, stream, peer, pass, now_us);
+        }
         if self.sweep_at_us.is_none_or(|at| now_us < at) {
             return;
         }

@@ -80,7 +80,7 @@ impl Reception {
     /// Who has arrived since the last call. For the host.
     pub(crate) fn take(&self, each: impl FnMut(Arrival)) {
         if let Some(mut arrivals) = self.arrivals.take() {
-            arrivals.drain(..).for_each(each);
+            arrivals.0.drain(..).for_each(each);
             self.arrivals.give_back(arrivals);
         }
     }

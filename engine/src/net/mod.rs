@@ -8,3 +8,4 @@ pub(crate) mod connections;
 pub(crate) mod door;
 pub(crate) mod intake;
 pub mod listener;
+pub mod quota;

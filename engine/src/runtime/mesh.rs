@@ -58,12 +58,15 @@ impl<T> Drop for Slot<T> {
     }
 }
 
+/// Some things in their order.
+pub(crate) struct Batch<T>(pub(crate) VecDeque<T>);
+
 /// From one thread to one other.
 #[repr(align(64))]
 pub(crate) struct Mailbox<T> {
-    batch: Slot<VecDeque<T>>,
+    batch: Slot<Batch<T>>,
     /// An emptied batch, for the sender to fill.
-    spare: Slot<VecDeque<T>>,
+    spare: Slot<Batch<T>>,
 }
 
 impl<T> Mailbox<T> {
@@ -73,25 +76,26 @@ impl<T> Mailbox<T> {
 
     /// Moves everything in `things` there. For the one sender; ring the receiver's bell afterwards.
     pub(crate) fn put(&self, things: &mut VecDeque<T>) {
-        let mut batch = self.batch.take().or_else(|| self.spare.take()).unwrap_or_default();
-        if batch.is_empty() {
-            std::mem::swap(&mut *batch, things);
+        let batch = self.batch.take().or_else(|| self.spare.take());
+        let mut batch = batch.unwrap_or_else(|| Box::new(Batch(VecDeque::new())));
+        if batch.0.is_empty() {
+            std::mem::swap(&mut batch.0, things);
         } else {
-            batch.append(things);
+            batch.0.append(things);
         }
         let other = self.batch.replace(Some(batch));
         assert!(other.is_none(), "a mailbox has one sender");
     }
 
     /// What is there. For the one receiver.
-    pub(crate) fn take(&self) -> Option<Box<VecDeque<T>>> {
+    pub(crate) fn take(&self) -> Option<Box<Batch<T>>> {
         self.batch.take()
     }
 
     /// Gives an emptied batch back to be used again.
-    pub(crate) fn give_back(&self, batch: Box<VecDeque<T>>) {
-        assert!(batch.is_empty(), "what is given back was read");
-        if batch.capacity() <= BATCH_KEPT {
+    pub(crate) fn give_back(&self, batch: Box<Batch<T>>) {
+        assert!(batch.0.is_empty(), "what is given back was read");
+        if batch.0.capacity() <= BATCH_KEPT {
             drop(self.spare.replace(Some(batch)));
         }
     }
@@ -120,7 +124,7 @@ pub(crate) struct Post<M> {
     /// Whom they are for.
     addressed: Vec<ShardIndex>,
     /// Batches that were taken and are not read to their end, at most one of each sender.
-    arrived: VecDeque<(ShardIndex, Box<VecDeque<M>>)>,
+    arrived: VecDeque<(ShardIndex, Box<Batch<M>>)>,
     /// The bell was rung, and the mailboxes were not looked at since.
     due: bool,
 }
@@ -195,8 +199,8 @@ impl<M> Post<M> {
     /// The next message of those that were received, and who sent it; the senders take turns.
     pub(crate) fn next(&mut self) -> Option<(ShardIndex, M)> {
         let (from, mut batch) = self.arrived.pop_front()?;
-        let message = batch.pop_front().expect("a batch is not empty");
-        if batch.is_empty() {
+        let message = batch.0.pop_front().expect("a batch is not empty");
+        if batch.0.is_empty() {
             self.mesh.desks[usize::from(self.me.0)].from[usize::from(from.0)].give_back(batch);
         } else {
             self.arrived.push_back((from, batch));
@@ -267,7 +271,7 @@ mod tests {
             first.hand_over();
             second.receive(bells[1].answer());
             let batch = &second.arrived[0].1;
-            batches.insert((&raw const **batch, batch.capacity()));
+            batches.insert((&raw const **batch, batch.0.capacity()));
             while second.next().is_some() {}
         }
         assert_eq!(batches.len(), 1, "the same batch travels to and fro");

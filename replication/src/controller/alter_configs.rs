@@ -1,7 +1,9 @@
-//! AlterConfigs and IncrementalAlterConfigs: what a request makes of a topic's settings (KIP-133, KIP-339).
+//! AlterConfigs and IncrementalAlterConfigs: what a request makes of the settings of a topic or of brokers (KIP-133, KIP-226,
+//! KIP-339).
 //!
-//! A topic's settings change all together or not at all, and are checked as they will be. The order of the checks is Kafka's:
-//! operations, the topic's name, the settings, then whether there is such a topic.
+//! The settings of a resource change all together or not at all, and are checked as they will be. The order of the checks is
+//! Kafka's: operations, the topic's name, the settings, then whether there is such a topic. A wrong setting of a topic is an
+//! INVALID_CONFIG, one of a broker an INVALID_REQUEST, as in Kafka.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -11,7 +13,7 @@ use alloc::vec::Vec;
 use corelog_wire::error_code::ErrorCode;
 
 use super::Rejection;
-use crate::ids::TopicId;
+use crate::ids::{BrokerId, TopicId};
 use crate::metadata::{MetadataRecord, encoding, topic_name};
 
 /// What to do with a setting.
@@ -56,12 +58,26 @@ impl ConfigChange<'_> {
     }
 }
 
-/// What is known of the settings that a topic can have.
-pub trait TopicConfigRules {
+impl ConfigChange<'_> {
+    /// What it makes of these settings.
+    fn outcome(
+        &self,
+        before: &BTreeMap<String, String>,
+        rules: &dyn ConfigRules,
+    ) -> Result<BTreeMap<String, String>, Rejection> {
+        match self {
+            Self::Incremental(operations) => operate(before, operations, rules),
+            Self::Replacement(all) => Ok(all.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()),
+        }
+    }
+}
+
+/// What is known of the settings that a topic or a broker can have.
+pub trait ConfigRules {
     /// If this setting is a list: its default, whatever the broker's is.
     fn list_default(&self, key: &str) -> Option<&str>;
 
-    /// Whether a topic can have these settings.
+    /// Whether it can have these settings, all together.
     ///
     /// # Errors
     /// Why not, in words.
@@ -89,15 +105,12 @@ pub fn alter_topic_configs(
     name: &str,
     current: Option<(TopicId, &BTreeMap<String, String>)>,
     change: &ConfigChange<'_>,
-    rules: &dyn TopicConfigRules,
+    rules: &dyn ConfigRules,
 ) -> Result<AlteredConfigs, Rejection> {
     change.check_keys()?;
     let none = BTreeMap::new();
     let before = current.map_or(&none, |(_, configs)| configs);
-    let configs = match change {
-        ConfigChange::Incremental(operations) => operate(before, operations, rules)?,
-        ConfigChange::Replacement(all) => all.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-    };
+    let configs = change.outcome(before, rules)?;
     if name.is_empty() {
         return Err(Rejection::new(ErrorCode::INVALID_REQUEST, "there are no settings for all topics"));
     }
@@ -107,17 +120,51 @@ pub fn alter_topic_configs(
         let message = format!("there is no topic '{name}'");
         return Err(Rejection::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
     };
-    let records = differences(topic_id, before, &configs);
+    let records = differences(before, &configs, |key, value| MetadataRecord::TopicConfig { topic_id, key, value });
     if !records.is_empty() {
         encoding::encode(&records)?;
     }
     Ok(AlteredConfigs { records, topic_id, configs })
 }
 
+/// New settings of one broker, or those for all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlteredBrokerConfigs {
+    /// To be proposed as a batch of its own; it fits into an entry. Empty if nothing changes.
+    pub records: Vec<MetadataRecord>,
+    /// All of the settings.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// Decides on a change to the settings of `broker`, or to those for all brokers. `before` is what was set, or will be when
+/// everything that was proposed before has been applied.
+///
+/// # Errors
+/// INVALID_REQUEST for a key that is named twice or a setting that cannot be, INVALID_CONFIG for an operation that does not
+/// fit a setting.
+pub fn alter_broker_configs(
+    broker: Option<BrokerId>,
+    before: &BTreeMap<String, String>,
+    change: &ConfigChange<'_>,
+    rules: &dyn ConfigRules,
+) -> Result<AlteredBrokerConfigs, Rejection> {
+    change.check_keys()?;
+    let configs = change.outcome(before, rules)?;
+    rules.check(&configs).map_err(|why| Rejection::new(ErrorCode::INVALID_REQUEST, why))?;
+    let records = differences(before, &configs, |key, value| match broker {
+        Some(broker_id) => MetadataRecord::OwnBrokerConfig { broker_id, key, value },
+        None => MetadataRecord::BrokerConfig { key, value },
+    });
+    if !records.is_empty() {
+        encoding::encode(&records)?;
+    }
+    Ok(AlteredBrokerConfigs { records, configs })
+}
+
 fn operate(
     before: &BTreeMap<String, String>,
     operations: &[(&str, ConfigOperation<'_>)],
-    rules: &dyn TopicConfigRules,
+    rules: &dyn ConfigRules,
 ) -> Result<BTreeMap<String, String>, Rejection> {
     let mut configs = before.clone();
     for (key, operation) in operations {
@@ -160,14 +207,13 @@ fn split(list: &str) -> impl Iterator<Item = &str> {
 }
 
 fn differences(
-    topic_id: TopicId,
     before: &BTreeMap<String, String>,
     after: &BTreeMap<String, String>,
+    record: impl Fn(String, Option<String>) -> MetadataRecord,
 ) -> Vec<MetadataRecord> {
-    let record = |key: &String, value| MetadataRecord::TopicConfig { topic_id, key: key.clone(), value };
     let set = after.iter().filter(|(key, value)| before.get(*key) != Some(*value));
-    let set = set.map(|(key, value)| record(key, Some(value.clone())));
-    let unset = before.keys().filter(|key| !after.contains_key(*key)).map(|key| record(key, None));
+    let set = set.map(|(key, value)| record(key.clone(), Some(value.clone())));
+    let unset = before.keys().filter(|key| !after.contains_key(*key)).map(|key| record(key.clone(), None));
     set.chain(unset).collect()
 }
 
@@ -178,7 +224,7 @@ mod tests {
 
     struct Rules;
 
-    impl TopicConfigRules for Rules {
+    impl ConfigRules for Rules {
         fn list_default(&self, key: &str) -> Option<&str> {
             match key {
                 "list" => Some("a"),
@@ -268,6 +314,28 @@ mod tests {
         assert!(alter(&[("x", "bad")], operation("x", ConfigOperation::Delete)).is_ok());
         let long = "v".repeat(crate::limits::STRING_BYTES_MAX + 1);
         assert_eq!(alter(&[], operation("a", ConfigOperation::Set(&long))), Err(ErrorCode::INVALID_REQUEST));
+    }
+
+    #[test]
+    fn brokers_have_settings_together_and_one_by_one() {
+        let before = map(&[("a", "1")]);
+        let change = ConfigChange::Incremental(vec![("a", ConfigOperation::Delete), ("b", ConfigOperation::Set("2"))]);
+        let all = alter_broker_configs(None, &before, &change, &Rules).unwrap();
+        let of_all = |key: &str, value: Option<&str>| MetadataRecord::BrokerConfig {
+            key: key.to_string(),
+            value: value.map(ToString::to_string),
+        };
+        assert_eq!((all.records, all.configs), (vec![of_all("b", Some("2")), of_all("a", None)], map(&[("b", "2")])));
+        let one = alter_broker_configs(Some(BrokerId(3)), &before, &change, &Rules).unwrap();
+        assert!(
+            one.records
+                .iter()
+                .all(|record| matches!(record, MetadataRecord::OwnBrokerConfig { broker_id: BrokerId(3), .. }))
+        );
+        let code = |change| alter_broker_configs(None, &before, &change, &Rules).unwrap_err().code;
+        assert_eq!(code(operation("bad", ConfigOperation::Set("1"))), ErrorCode::INVALID_REQUEST);
+        assert_eq!(code(operation("a", ConfigOperation::Append("1"))), ErrorCode::INVALID_CONFIG);
+        assert_eq!(code(ConfigChange::Replacement(vec![("b", "1"), ("b", "2")])), ErrorCode::INVALID_REQUEST);
     }
 
     #[test]

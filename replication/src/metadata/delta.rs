@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::image::BrokerImage;
 use super::topic::TopicImage;
-use crate::ids::{MetadataOffset, PartitionIndex, ProducerId};
+use crate::ids::{BrokerId, MetadataOffset, PartitionIndex, ProducerId};
 
 /// The difference that one entry of the metadata log made. Also an entry that changed nothing has one: shards keep the
 /// offset up to which they have applied.
@@ -54,6 +54,15 @@ pub enum MetadataChange {
         /// The key.
         key: String,
         /// The value, unless the default holds again.
+        value: Option<String>,
+    },
+    /// A config of one broker has another value, or none.
+    OwnBrokerConfigChanged {
+        /// The broker.
+        broker_id: BrokerId,
+        /// The key.
+        key: String,
+        /// The value, unless that for the whole cluster holds again.
         value: Option<String>,
     },
     /// A broker is new, has started again or has moved.

@@ -14,6 +14,7 @@
 //! kind 2, version 1, remove topic       16 bytes id
 //! kind 3, version 1, topic config       16 bytes id, string key, optional string value
 //! kind 4, version 1, broker config      string key, optional string value
+//! kind 4, version 2, broker config      i32 broker, string key, optional string value
 //! kind 5, version 1, producer id block  i32 broker, i64 first, i64 next
 //! kind 6, version 1, register broker    i32 broker, u64 incarnation, string host, u16 port, 16 bytes directory id
 //! kind 7, version 1, raise leader epochs  i32 broker
@@ -37,6 +38,8 @@ use crate::limits;
 
 const FORMAT: u8 = 1;
 const VERSION: u8 = 1;
+/// The version of [`BROKER_CONFIG`] that is for one broker.
+const OF_ONE_BROKER: u8 = 2;
 
 const TOPIC: u8 = 1;
 const REMOVE_TOPIC: u8 = 2;
@@ -198,6 +201,12 @@ fn encode_record(record: &MetadataRecord, out: &mut Vec<u8>) -> Result<(), Encod
             put_string(out, key)?;
             put_optional(out, value.as_deref())?;
         }
+        MetadataRecord::OwnBrokerConfig { broker_id, key, value } => {
+            out.extend_from_slice(&[BROKER_CONFIG, OF_ONE_BROKER]);
+            out.extend_from_slice(&broker_id.0.to_le_bytes());
+            put_string(out, key)?;
+            put_optional(out, value.as_deref())?;
+        }
         MetadataRecord::ProducerIdBlock { broker_id, first_producer_id, next_producer_id } => {
             out.extend_from_slice(&[PRODUCER_ID_BLOCK, VERSION]);
             out.extend_from_slice(&broker_id.0.to_le_bytes());
@@ -284,7 +293,7 @@ fn decode_record(fields: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError>
     if !(TOPIC..=MORE_PARTITIONS).contains(&kind) {
         return Err(DecodeError::UnknownKind(kind));
     }
-    if version != VERSION {
+    if version != VERSION && (kind, version) != (BROKER_CONFIG, OF_ONE_BROKER) {
         return Err(DecodeError::UnknownVersion { kind, version });
     }
     Ok(match kind {
@@ -296,6 +305,11 @@ fn decode_record(fields: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError>
         REMOVE_TOPIC => MetadataRecord::RemoveTopic { topic_id: TopicId(fields.array()?) },
         TOPIC_CONFIG => MetadataRecord::TopicConfig {
             topic_id: TopicId(fields.array()?),
+            key: fields.string()?,
+            value: fields.optional()?,
+        },
+        BROKER_CONFIG if version == OF_ONE_BROKER => MetadataRecord::OwnBrokerConfig {
+            broker_id: fields.broker_id()?,
             key: fields.string()?,
             value: fields.optional()?,
         },

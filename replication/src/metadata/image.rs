@@ -47,6 +47,8 @@ pub struct MetadataImage {
     look_alikes: BTreeMap<String, BTreeSet<Arc<str>>>,
     partition_count: usize,
     pub(super) broker_configs: BTreeMap<String, String>,
+    /// The configs of single brokers.
+    pub(super) own_broker_configs: BTreeMap<(BrokerId, String), String>,
     pub(super) brokers: BTreeMap<BrokerId, BrokerImage>,
     pub(super) next_producer_id: ProducerId,
     pub(super) features: BTreeMap<String, i16>,
@@ -58,6 +60,7 @@ pub(super) struct SnapshotParts {
     pub(super) term: u64,
     pub(super) topics: Vec<Arc<TopicImage>>,
     pub(super) broker_configs: Vec<(String, String)>,
+    pub(super) own_broker_configs: Vec<(BrokerId, String, String)>,
     pub(super) brokers: Vec<BrokerImage>,
     pub(super) next_producer_id: ProducerId,
     pub(super) features: Vec<(String, i16)>,
@@ -125,6 +128,19 @@ impl MetadataImage {
         &self.broker_configs
     }
 
+    /// The configs that were set for single brokers, by broker and key.
+    #[must_use]
+    pub fn own_broker_configs(&self) -> &BTreeMap<(BrokerId, String), String> {
+        &self.own_broker_configs
+    }
+
+    /// The configs that were set for this broker alone.
+    #[must_use]
+    pub fn configs_of_broker(&self, id: BrokerId) -> BTreeMap<String, String> {
+        let of_broker = self.own_broker_configs.iter().filter(|((broker, _), _)| *broker == id);
+        of_broker.map(|((_, key), value)| (key.clone(), value.clone())).collect()
+    }
+
     /// The brokers that have registered.
     #[must_use]
     pub fn brokers(&self) -> &BTreeMap<BrokerId, BrokerImage> {
@@ -149,6 +165,9 @@ impl MetadataImage {
             offset: parts.offset,
             term: parts.term,
             broker_configs: parts.broker_configs.into_iter().collect(),
+            own_broker_configs: (parts.own_broker_configs.into_iter())
+                .map(|(broker, key, value)| ((broker, key), value))
+                .collect(),
             next_producer_id: parts.next_producer_id,
             features: parts.features.into_iter().collect(),
             ..Self::default()

@@ -66,6 +66,16 @@ pub enum MetadataRecord {
         /// The value as the client wrote it.
         value: Option<String>,
     },
+    /// The value of a broker config for one broker, which is stronger than that for the whole cluster; without a value
+    /// that one holds again.
+    OwnBrokerConfig {
+        /// The broker.
+        broker_id: BrokerId,
+        /// Kafka's name of the config.
+        key: String,
+        /// The value as the client wrote it.
+        value: Option<String>,
+    },
     /// A broker owns the producer ids from `first_producer_id` up to, without, `next_producer_id`. The first must be
     /// the image's next, so of two blocks that were cut from the same image only one can commit.
     ProducerIdBlock {

@@ -1,9 +1,11 @@
 //! How entries of the log change the image, when they are refused, and what they changed.
 
+use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::fmt;
 use core::num::TryFromIntError;
 
@@ -71,6 +73,7 @@ impl From<TryFromIntError> for ApplyError {
 struct Before {
     topics: BTreeMap<TopicId, Option<Arc<TopicImage>>>,
     broker_configs: BTreeMap<String, Option<String>>,
+    own_broker_configs: BTreeMap<(BrokerId, String), Option<String>>,
     brokers: BTreeMap<BrokerId, Option<BrokerImage>>,
     features: BTreeMap<String, Option<i16>>,
     next_producer_id: Option<ProducerId>,
@@ -121,13 +124,20 @@ impl MetadataImage {
             MetadataRecord::TopicConfig { topic_id, key, value } => {
                 check_key(key)?;
                 let topic = self.topic_mut(*topic_id, before)?;
-                set_or_remove(&mut topic.configs, key, value.clone());
+                set_or_remove(&mut topic.configs, key.as_str(), value.clone());
                 Ok(())
             }
             MetadataRecord::BrokerConfig { key, value } => {
                 check_key(key)?;
-                let old = set_or_remove(&mut self.broker_configs, key, value.clone());
+                let old = set_or_remove(&mut self.broker_configs, key.as_str(), value.clone());
                 before.broker_configs.entry(key.clone()).or_insert(old);
+                Ok(())
+            }
+            MetadataRecord::OwnBrokerConfig { broker_id, key, value } => {
+                check_key(key)?;
+                let place = (*broker_id, key.clone());
+                let old = set_or_remove(&mut self.own_broker_configs, &place, value.clone());
+                before.own_broker_configs.entry(place).or_insert(old);
                 Ok(())
             }
             MetadataRecord::ProducerIdBlock { broker_id, first_producer_id, next_producer_id } => {
@@ -149,7 +159,7 @@ impl MetadataImage {
                 if *level < 0 {
                     return Err(ApplyError::Malformed("a feature level is negative"));
                 }
-                let old = set_or_remove(&mut self.features, name, (*level != 0).then_some(*level));
+                let old = set_or_remove(&mut self.features, name.as_str(), (*level != 0).then_some(*level));
                 before.features.entry(name.clone()).or_insert(old);
                 Ok(())
             }
@@ -254,7 +264,10 @@ impl MetadataImage {
             self.insert_topic(topic);
         }
         for (key, old) in before.broker_configs {
-            set_or_remove(&mut self.broker_configs, &key, old);
+            set_or_remove(&mut self.broker_configs, key.as_str(), old);
+        }
+        for (place, old) in before.own_broker_configs {
+            set_or_remove(&mut self.own_broker_configs, &place, old);
         }
         for (id, old) in before.brokers {
             match old {
@@ -263,7 +276,7 @@ impl MetadataImage {
             };
         }
         for (name, old) in before.features {
-            set_or_remove(&mut self.features, &name, old);
+            set_or_remove(&mut self.features, name.as_str(), old);
         }
         if let Some(old) = before.next_producer_id {
             self.next_producer_id = old;
@@ -285,6 +298,13 @@ impl MetadataImage {
             let value = self.broker_configs.get(&key).cloned();
             if value != old {
                 changes.push(MetadataChange::BrokerConfigChanged { key, value });
+            }
+        }
+        for ((broker_id, key), old) in before.own_broker_configs {
+            let place = (broker_id, key);
+            let value = self.own_broker_configs.get(&place).cloned();
+            if value != old {
+                changes.push(MetadataChange::OwnBrokerConfigChanged { broker_id, key: place.1, value });
             }
         }
         for (id, old) in before.brokers {
@@ -331,9 +351,13 @@ fn push_topic_changes(old: &Arc<TopicImage>, new: &Arc<TopicImage>, changes: &mu
     }
 }
 
-fn set_or_remove<V>(map: &mut BTreeMap<String, V>, key: &str, value: Option<V>) -> Option<V> {
+fn set_or_remove<K: Ord + Borrow<Q>, Q: Ord + ToOwned<Owned = K> + ?Sized, V>(
+    map: &mut BTreeMap<K, V>,
+    key: &Q,
+    value: Option<V>,
+) -> Option<V> {
     match value {
-        Some(value) => map.insert(key.to_string(), value),
+        Some(value) => map.insert(key.to_owned(), value),
         None => map.remove(key),
     }
 }

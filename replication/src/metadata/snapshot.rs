@@ -1,7 +1,7 @@
 //! The image as bytes and back, so that the log before it can go.
 //!
 //! A snapshot is a header of 16 bytes (u32 format version, little-endian, and zeros) and an `rkyv` archive of one of the
-//! types below. These types are the format: they are never changed, a new format gets a new type and the next version,
+//! types below: of the first that can hold what there is, so that an older release can read it where possible. These types are the format: they are never changed, a new format gets a new type and the next version,
 //! and every released one stays readable. They share nothing with the image in memory, which may change freely.
 //!
 //! Fault model: the file around a snapshot has a checksum. Bytes that get here are nevertheless validated (archive
@@ -26,7 +26,10 @@ use crate::ids::{
     TopicId,
 };
 
+/// [`SnapshotV1`].
 const FORMAT: u32 = 1;
+/// [`SnapshotV2`].
+const FORMAT_WITH_OWN_CONFIGS: u32 = 2;
 const HEADER_BYTES: usize = 16;
 
 /// Why bytes are not a snapshot that this release can load.
@@ -44,7 +47,8 @@ impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownFormat(format) => {
-                write!(f, "a metadata snapshot of format {format}; this release knows format {FORMAT}")
+                let known = FORMAT_WITH_OWN_CONFIGS;
+                write!(f, "a metadata snapshot of format {format}; this release knows formats up to {known}")
             }
             Self::Damaged => f.write_str("the metadata snapshot is damaged"),
             Self::Inconsistent(what) => write!(f, "the metadata snapshot contradicts itself: {what}"),
@@ -63,6 +67,13 @@ struct SnapshotV1 {
     brokers: Vec<BrokerV1>,
     next_producer_id: i64,
     features: Vec<(String, i16)>,
+}
+
+/// With configs of single brokers.
+#[derive(Archive, Serialize, Deserialize)]
+struct SnapshotV2 {
+    base: SnapshotV1,
+    own_broker_configs: Vec<(i32, String, String)>,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -94,10 +105,13 @@ struct BrokerV1 {
 /// Writes the image down. The same image gives the same bytes.
 #[must_use]
 pub fn to_bytes(image: &MetadataImage) -> Vec<u8> {
-    let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&SnapshotV1::of(image))
-        .expect("an image is far below the 2 GiB that an archive can hold");
+    let (format, archive) = match image.own_broker_configs().is_empty() {
+        true => (FORMAT, rkyv::to_bytes::<rkyv::rancor::Error>(&SnapshotV1::of(image))),
+        false => (FORMAT_WITH_OWN_CONFIGS, rkyv::to_bytes(&SnapshotV2::of(image))),
+    };
+    let archive = archive.expect("an image is far below the 2 GiB that an archive can hold");
     let mut bytes = Vec::with_capacity(HEADER_BYTES + archive.len());
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&format.to_le_bytes());
     bytes.resize(HEADER_BYTES, 0);
     bytes.extend_from_slice(&archive);
     bytes
@@ -111,7 +125,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<MetadataImage, SnapshotError> {
     let (header, body) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(SnapshotError::Damaged)?;
     let (format, zeros) = header.split_first_chunk::<4>().ok_or(SnapshotError::Damaged)?;
     let format = u32::from_le_bytes(*format);
-    if format != FORMAT {
+    if !matches!(format, FORMAT | FORMAT_WITH_OWN_CONFIGS) {
         return Err(SnapshotError::UnknownFormat(format));
     }
     if zeros.iter().any(|byte| *byte != 0) {
@@ -120,8 +134,12 @@ pub fn from_bytes(bytes: &[u8]) -> Result<MetadataImage, SnapshotError> {
     // The archive is read where it lies, so it must lie aligned.
     let mut aligned = AlignedVec::<16>::with_capacity(body.len());
     aligned.extend_from_slice(body);
-    let snapshot = rkyv::from_bytes::<SnapshotV1, rkyv::rancor::Error>(&aligned).map_err(|_| SnapshotError::Damaged)?;
-    snapshot.into_image().map_err(SnapshotError::Inconsistent)
+    let snapshot = match format {
+        FORMAT => rkyv::from_bytes::<SnapshotV1, rkyv::rancor::Error>(&aligned)
+            .map(|base| SnapshotV2 { base, own_broker_configs: Vec::new() }),
+        _ => rkyv::from_bytes::<SnapshotV2, rkyv::rancor::Error>(&aligned),
+    };
+    snapshot.map_err(|_| SnapshotError::Damaged)?.into_image().map_err(SnapshotError::Inconsistent)
 }
 
 impl SnapshotV1 {
@@ -137,17 +155,29 @@ impl SnapshotV1 {
             features: image.features().iter().map(|(name, level)| (name.clone(), *level)).collect(),
         }
     }
+}
+
+impl SnapshotV2 {
+    fn of(image: &MetadataImage) -> Self {
+        let own = image.own_broker_configs().iter();
+        let own = own.map(|((broker, key), value)| (broker.0, key.clone(), value.clone()));
+        Self { base: SnapshotV1::of(image), own_broker_configs: own.collect() }
+    }
 
     fn into_image(self) -> Result<MetadataImage, ApplyError> {
-        let topics = self.topics.into_iter().map(TopicV1::into_image).collect::<Result<_, _>>()?;
+        let Self { base, own_broker_configs } = self;
+        let topics = base.topics.into_iter().map(TopicV1::into_image).collect::<Result<_, _>>()?;
         MetadataImage::from_parts(SnapshotParts {
-            offset: MetadataOffset(self.offset),
-            term: self.term,
+            offset: MetadataOffset(base.offset),
+            term: base.term,
             topics,
-            broker_configs: self.broker_configs,
-            brokers: self.brokers.into_iter().map(BrokerV1::into_image).collect(),
-            next_producer_id: ProducerId(self.next_producer_id),
-            features: self.features,
+            broker_configs: base.broker_configs,
+            own_broker_configs: (own_broker_configs.into_iter())
+                .map(|(broker, key, value)| (BrokerId(broker), key, value))
+                .collect(),
+            brokers: base.brokers.into_iter().map(BrokerV1::into_image).collect(),
+            next_producer_id: ProducerId(base.next_producer_id),
+            features: base.features,
         })
     }
 }

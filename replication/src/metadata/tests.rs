@@ -23,6 +23,7 @@ use crate::limits;
 struct Model {
     topics: Vec<ModelTopic>,
     broker_configs: BTreeMap<String, String>,
+    own_broker_configs: BTreeMap<(BrokerId, String), String>,
     brokers: BTreeMap<BrokerId, BrokerImage>,
     next_producer_id: i64,
     features: BTreeMap<String, i16>,
@@ -79,6 +80,9 @@ impl Model {
                 set(&mut topic.configs, key, value);
             }
             MetadataRecord::BrokerConfig { key, value } => set(&mut self.broker_configs, key, value),
+            MetadataRecord::OwnBrokerConfig { broker_id, key, value } => {
+                set(&mut self.own_broker_configs, (broker_id, key), value);
+            }
             MetadataRecord::ProducerIdBlock { broker_id, first_producer_id, next_producer_id } => {
                 let next = first_producer_id.0 == self.next_producer_id && next_producer_id > first_producer_id;
                 (next && self.brokers.contains_key(&broker_id)).then_some(())?;
@@ -146,6 +150,9 @@ impl Model {
                     }
                 }
                 MetadataChange::BrokerConfigChanged { key, value } => set(&mut self.broker_configs, key, value),
+                MetadataChange::OwnBrokerConfigChanged { broker_id, key, value } => {
+                    set(&mut self.own_broker_configs, (broker_id, key), value);
+                }
                 MetadataChange::BrokerRegistered(broker) => {
                     self.brokers.insert(broker.id, broker);
                 }
@@ -169,6 +176,7 @@ impl Model {
         Self {
             topics: image.topics().map(|topic| model_topic(topic)).collect(),
             broker_configs: image.broker_configs().clone(),
+            own_broker_configs: image.own_broker_configs().clone(),
             brokers: image.brokers().clone(),
             next_producer_id: image.next_producer_id().0,
             features: image.features().clone(),
@@ -185,7 +193,7 @@ fn model_topic(topic: &TopicImage) -> ModelTopic {
     }
 }
 
-fn set<V>(map: &mut BTreeMap<String, V>, key: String, value: Option<V>) {
+fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
     match value {
         Some(value) => map.insert(key, value),
         None => map.remove(&key),
@@ -270,6 +278,8 @@ fn any_record() -> impl Strategy<Value = MetadataRecord> {
         5 => (id(), key(), value())
             .prop_map(|(number, key, value)| MetadataRecord::TopicConfig { topic_id: topic_id(number), key, value }),
         1 => (key(), value()).prop_map(|(key, value)| MetadataRecord::BrokerConfig { key, value }),
+        1 => (0..2_i32, key(), value())
+            .prop_map(|(id, key, value)| MetadataRecord::OwnBrokerConfig { broker_id: BrokerId(id), key, value }),
         2 => (0..3_i32, 0..6_i64, 1..4_i64).prop_map(|(id, first, length)| MetadataRecord::ProducerIdBlock {
             broker_id: BrokerId(id),
             first_producer_id: ProducerId(first),
@@ -448,6 +458,24 @@ fn released_snapshots_stay_readable() {
 }
 
 #[test]
+fn configs_of_single_brokers_need_the_second_formats() {
+    let config = |broker: i32, value: Option<&str>| MetadataRecord::OwnBrokerConfig {
+        broker_id: BrokerId(broker),
+        key: "k".to_string(),
+        value: value.map(str::to_string),
+    };
+    let bytes = encoding::encode(&[config(1, Some("v"))]).expect("it is small");
+    assert_eq!(bytes[9..], [4, 2, 1, 0, 0, 0, 1, 0, b'k', 1, 1, 0, b'v']);
+    let mut image = MetadataImage::default();
+    apply(&mut image, &[config(1, Some("v")), config(2, Some("w"))]).expect("they apply");
+    assert_eq!(image.configs_of_broker(BrokerId(2)), BTreeMap::from([("k".to_string(), "w".to_string())]));
+    let bytes = snapshot::to_bytes(&image);
+    assert_eq!((bytes[0], snapshot::from_bytes(&bytes)), (2, Ok(image.clone())));
+    apply(&mut image, &[config(1, None), config(2, None)]).expect("they apply");
+    assert_eq!(snapshot::to_bytes(&image)[0], 1);
+}
+
+#[test]
 fn unknown_formats_are_named() {
     assert_eq!(encoding::decode(&[2, 0, 0, 0, 0]), Err(DecodeError::UnknownFormat(2)));
     assert_eq!(encoding::decode(&[1, 1, 0, 0, 0, 2, 0, 0, 0, 99, 1]), Err(DecodeError::UnknownKind(99)));
@@ -455,6 +483,8 @@ fn unknown_formats_are_named() {
     let newer = encoding::decode(&[1, 1, 0, 0, 0, 2, 0, 0, 0, 2, 9]);
     assert_eq!(newer, Err(DecodeError::UnknownVersion { kind: 2, version: 9 }));
     assert_eq!(snapshot::from_bytes(&[2; 64]), Err(SnapshotError::UnknownFormat(0x0202_0202)));
+    let newer = encoding::decode(&[1, 1, 0, 0, 0, 2, 0, 0, 0, 5, 2]);
+    assert_eq!(newer, Err(DecodeError::UnknownVersion { kind: 5, version: 2 }));
     assert_eq!(snapshot::from_bytes(&[]), Err(SnapshotError::Damaged));
 }
 

@@ -203,6 +203,7 @@ impl Node {
                     self.fatal = Some(message);
                     return;
                 }
+                Action::LimitConnections(_) => {}
                 Action::Stopped => {
                     self.stopped.insert(from);
                 }

@@ -370,13 +370,12 @@ impl World {
 
 /// The disk at boundaries of a start on it, for a power cut there: at all of them, or at so many drawn ones.
 pub(crate) fn cuts_of_start(disk: &FaultDisk, ledger: &Ledger, some: Option<(usize, &mut Random)>) -> Vec<FaultDisk> {
-    let start = |disk| Node::start_with(disk, &ledger.config, ledger.now, false, ledger.shards);
-    let whole = start(disk.clone());
+    let whole = Node::start_with(disk.clone(), &ledger.config, ledger.now, false, ledger.shards);
     let boundaries = whole.map_or_else(|(_, error)| panic!("{}", error.message), |(node, _)| node.disk.boundaries());
     let cut = |boundary| {
         let mut disk = disk.clone();
         disk.cut_at(boundary);
-        match start(disk) {
+        match Node::start_with(disk, &ledger.config, ledger.now, false, ledger.shards) {
             Err((disk, _)) => disk,
             Ok(_) => panic!("the power was cut at {boundary} and the start did not notice"),
         }

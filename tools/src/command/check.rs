@@ -1,5 +1,6 @@
 //! `corelog check`: whether this machine can run a broker. Every start looks at the same.
 
+use super::start::cores;
 use crate::exit::{Failure, HELP};
 use crate::size;
 use clap::Args;
@@ -16,12 +17,15 @@ const FREE_SPACE: &str = "free space";
 #[derive(Debug, Args)]
 #[command(after_help = format!(
     "Nothing is changed. Linux-only.md says more about each finding.\n\n\
-     Examples:\n  corelog check\n  corelog check --data-dir /var/lib/corelog\n\n{HELP}"
+     Examples:\n  corelog check\n  corelog check --data-dir /var/lib/corelog --cores 4\n\n{HELP}"
 ))]
 pub(crate) struct Check {
     /// Where the data is or will be
     #[arg(long, value_name = "DIR", default_value = "./corelog-data")]
     data_dir: PathBuf,
+    /// For a broker on so many cores [default: all, as far as there are 64M of memory for each]
+    #[arg(long, value_name = "N", value_parser = cores)]
+    cores: Option<u32>,
 }
 
 impl Check {
@@ -29,7 +33,7 @@ impl Check {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let mut config = config::load(None, &[]).map_err(|error| Failure::new(error.to_string()))?;
         config.data_dir = self.data_dir.to_string_lossy().into_owned();
-        let findings = look(&config);
+        let findings = look(&config, self.cores);
         let mut out = std::io::stdout().lock();
         for finding in &findings {
             let Finding { name, ok, seen, cure } = finding;
@@ -51,10 +55,10 @@ impl Check {
 
 /// Refuses to go on where something is missing that a broker needs. A disk that was filled keeps nobody from reading what
 /// is on it, nor retention from making space.
-pub(crate) fn require(config: &BrokerConfig) -> Result<(), Failure> {
-    let missing: Vec<String> = look(config)
+pub(crate) fn require(config: &BrokerConfig, cores: Option<u32>) -> Result<(), Failure> {
+    let missing: Vec<String> = look(config, cores)
         .into_iter()
-        .filter(|finding| !(finding.ok || finding.name == FREE_SPACE && has_journal(config)))
+        .filter(|finding| !(finding.ok || finding.name == FREE_SPACE && has_journals(config, cores)))
         .map(|Finding { name, seen, cure, .. }| format!("{name}: {seen} (cure: {cure})"))
         .collect();
     match missing.as_slice() {
@@ -64,10 +68,10 @@ pub(crate) fn require(config: &BrokerConfig) -> Result<(), Failure> {
 }
 
 /// Everything that is looked at.
-fn look(config: &BrokerConfig) -> Vec<Finding> {
+fn look(config: &BrokerConfig, cores: Option<u32>) -> Vec<Finding> {
     let data_dir = Path::new(&config.data_dir);
     let mut findings = findings(data_dir);
-    findings.push(free_space(config, data_dir));
+    findings.push(free_space(config, shards(config, cores), data_dir));
     findings.extend(config::machine_memory().map(|machine| memory(config.memory.total, machine)));
     findings
 }
@@ -80,11 +84,17 @@ fn memory(given: u64, machine: u64) -> Finding {
     Finding { name: "memory", ok, seen, cure }
 }
 
-/// Whether the journal fits: what it still needs, and what is kept for checkpoints and deletion.
-fn free_space(config: &BrokerConfig, data_dir: &Path) -> Finding {
+/// How many shards a start makes: one for each core.
+fn shards(config: &BrokerConfig, cores: Option<u32>) -> u32 {
+    let given = || std::thread::available_parallelism().map_or(1, usize::from);
+    cores.unwrap_or_else(|| config.shards_for(given()))
+}
+
+/// Whether the journals fit: what they still need, and what is kept for checkpoints and deletion.
+fn free_space(config: &BrokerConfig, shards: u32, data_dir: &Path) -> Finding {
     let name = FREE_SPACE;
-    let journal = &config.journal;
-    let needed = first_files(config).saturating_sub(allocated_in(data_dir)) + 2 * journal.file_bytes;
+    let reserve = 2 * config.journal.file_bytes * u64::from(shards);
+    let needed = first_files(config, shards).saturating_sub(allocated_in(data_dir, shards)) + reserve;
     let at = data_dir.ancestors().find(|path| path.exists() && !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match nix::sys::statvfs::statvfs(at) {
         Ok(space) => {
@@ -95,8 +105,9 @@ fn free_space(config: &BrokerConfig, data_dir: &Path) -> Finding {
                 String::new()
             } else {
                 format!(
-                    "make room: {} are needed for the journal and in reserve; or name another --data-dir, or make the \
-                     journal's files smaller before the first start (corelog.journal.file.bytes)",
+                    "make room: {} are needed for the journals of {shards} cores and in reserve; or use fewer (--cores), \
+                     name another --data-dir, or make the journals' files smaller before the first start \
+                     (corelog.journal.file.bytes)",
                     size::show(needed)
                 )
             };
@@ -111,19 +122,27 @@ fn free_space(config: &BrokerConfig, data_dir: &Path) -> Finding {
     }
 }
 
-/// The bytes of the first files of both journals, which a start makes; the ring grows as it is needed.
-fn first_files(config: &BrokerConfig) -> u64 {
-    2 * config.journal.file_bytes + 2 * config.journal.metadata_file_bytes
+/// The bytes of the first files of all journals, which a start makes; the rings grow as it is needed.
+fn first_files(config: &BrokerConfig, shards: u32) -> u64 {
+    2 * config.journal.file_bytes * u64::from(shards) + 2 * config.journal.metadata_file_bytes
 }
 
 /// Whether the first journal files are there.
-fn has_journal(config: &BrokerConfig) -> bool {
-    allocated_in(Path::new(&config.data_dir)) >= first_files(config)
+fn has_journals(config: &BrokerConfig, cores: Option<u32>) -> bool {
+    let shards = shards(config, cores);
+    allocated_in(Path::new(&config.data_dir), shards) >= first_files(config, shards)
 }
 
-/// The bytes of all journal files.
-fn allocated_in(data_dir: &Path) -> u64 {
-    ["shard-0", "metadata"].iter().map(|folder| allocated(&data_dir.join(folder))).sum()
+/// The bytes of all journal files that a start with so many shards goes on with: another number of shards makes new ones.
+fn allocated_in(data_dir: &Path, shards: u32) -> u64 {
+    let is_shard = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("shard-");
+    let entries = data_dir.read_dir().map(|entries| entries.flatten().filter(is_shard).collect()).unwrap_or_default();
+    let entries: Vec<std::fs::DirEntry> = entries;
+    let metadata = allocated(&data_dir.join("metadata"));
+    match entries.len() == shards as usize {
+        true => metadata + entries.iter().map(|entry| allocated(&entry.path())).sum::<u64>(),
+        false => metadata,
+    }
 }
 
 /// The bytes of the journal files in a folder.
@@ -149,13 +168,13 @@ mod tests {
     fn the_journal_has_to_fit() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = BrokerConfig::default();
-        let found = free_space(&config, &folder.path().join("not/there/yet"));
+        let found = free_space(&config, 1, &folder.path().join("not/there/yet"));
         assert!(found.ok && found.cure.is_empty(), "{found:?}");
         assert!(found.seen.starts_with(&folder.path().display().to_string()), "{found:?}");
         config.journal.file_bytes = 1 << 60;
-        let found = free_space(&config, folder.path());
+        let found = free_space(&config, 1, folder.path());
         assert!(!found.ok && found.cure.contains("make room"), "{found:?}");
-        assert!(require(&config).is_err());
+        assert!(require(&config, Some(1)).is_err());
     }
 
     #[test]
@@ -165,7 +184,7 @@ mod tests {
         config.data_dir = folder.path().to_str().unwrap().to_owned();
         // More than any disk has.
         config.journal.file_bytes = 1 << 42;
-        assert!(require(&config).is_err());
+        assert!(require(&config, Some(1)).is_err());
         for (folder, len) in [("shard-0", config.journal.file_bytes), ("metadata", config.journal.metadata_file_bytes)]
         {
             let folder = Path::new(&config.data_dir).join(folder);
@@ -174,8 +193,10 @@ mod tests {
                 std::fs::File::create(folder.join(name)).unwrap().set_len(len).unwrap();
             }
         }
-        assert!(!free_space(&config, folder.path()).ok, "check tells");
-        require(&config).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(!free_space(&config, 1, folder.path()).ok, "check tells");
+        require(&config, Some(1)).unwrap_or_else(|failure| panic!("{failure}"));
+        let refused = require(&config, Some(2)).unwrap_err().to_string();
+        assert!(refused.contains("for the journals of 2 cores") && refused.contains("--cores"), "{refused}");
     }
 
     #[test]

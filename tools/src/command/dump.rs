@@ -15,7 +15,7 @@ use std::path::PathBuf;
      Examples:\n  \
        corelog dump corelog-data/topics/orders-0/*\n  \
        corelog dump --records corelog-data/topics/orders-0/00000000000000000000.log\n  \
-       corelog dump --summary corelog-data/shard-0/*\n\n{HELP}"
+       corelog dump --summary corelog-data/shard-*/*\n\n{HELP}"
 ))]
 pub(crate) struct Dump {
     /// Files of a data directory

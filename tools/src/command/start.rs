@@ -70,7 +70,8 @@ fn announce(ready: &Ready, where_and_how: &str) {
     );
 }
 
-fn cores(text: &str) -> Result<u32, String> {
+/// Reads a number of cores.
+pub(super) fn cores(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(0) => Err("a broker needs a core".to_owned()),
         Ok(cores) if cores > SHARDS_MAX => Err(format!("a broker uses at most {SHARDS_MAX} cores")),
@@ -90,7 +91,7 @@ impl Start {
     /// Runs the broker until it is asked to stop.
     pub(crate) fn run(self) -> Result<(), Failure> {
         let config = self.configuration()?;
-        check::require(&config)?;
+        check::require(&config, self.cores)?;
         if config.advertised.is_none() && config.listen.is_wildcard() {
             tracing::warn!(
                 "listening on every address, but clients are told to connect to localhost: give --advertise HOST:PORT \

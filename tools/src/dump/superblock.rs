@@ -38,6 +38,8 @@ pub(super) fn dump(file: &File, len: u64, report: &mut Report<'_>) -> Result<(),
         size::show(c.journal_file_len),
         size::show(c.metadata_file_len)
     ))?;
-    report
-        .line(format_args!("  at least {} journal files and {} of the metadata log", c.journal_files, c.metadata_files))
+    report.line(format_args!(
+        "  at least {} journal files of each shard and {} of the metadata log",
+        c.journal_files, c.metadata_files
+    ))
 }

@@ -29,21 +29,21 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// A broker that runs until the value goes.
 pub struct Broker {
-    child: Child,
+    pub child: Child,
     stdout: Option<BufReader<ChildStdout>>,
     /// The line that it said first.
     pub ready: String,
 }
 
 impl Broker {
-    /// A small one on one core.
     pub fn start(data_dir: &Path, more: &[&str]) -> Self {
-        Self::start_with(data_dir, &[&["--memory", "64MiB", "--cores", "1"], more].concat())
+        Self::start_on(1, data_dir, more)
     }
 
-    pub fn start_with(data_dir: &Path, more: &[&str]) -> Self {
+    pub fn start_on(cores: u32, data_dir: &Path, more: &[&str]) -> Self {
+        let (cores, memory) = (cores.to_string(), format!("{}MiB", 64 * cores));
         let mut child = Command::new(env!("CARGO_BIN_EXE_corelog"))
-            .args(["start", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["start", "--listen", "127.0.0.1:0", "--cores", &cores, "--memory", &memory, "--data-dir"])
             .arg(data_dir)
             .args(["--set", "corelog.journal.file.bytes=1048576", "--set", "message.max.bytes=65536"])
             .args(more)

@@ -4,7 +4,7 @@
 //! (header, block lengths, end mark) is checked before it is decompressed: exactly one frame, complete, nothing behind.
 
 use alloc::vec::Vec;
-use std::io::{Read, Write};
+use std::io::Read;
 
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
@@ -92,10 +92,8 @@ fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes))
 }
 
-/// Appends `input` as one frame of independent blocks of up to 64 KiB, as Java's client writes it.
-pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) {
+/// Writes one frame of independent blocks of up to 64 KiB, as Java's client does, behind `out`.
+pub(super) fn encoder(out: Vec<u8>) -> FrameEncoder<Vec<u8>> {
     let info = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
-    let mut encoder = FrameEncoder::with_frame_info(info, out);
-    encoder.write_all(input).expect("writing to memory does not fail");
-    encoder.finish().expect("writing to memory does not fail");
+    FrameEncoder::with_frame_info(info, out)
 }

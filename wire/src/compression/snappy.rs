@@ -1,6 +1,7 @@
 //! Snappy in both framings that Kafka's clients write: one raw block (librdkafka), or the stream of snappy-java, a header
 //! of 16 bytes and then blocks, each behind its length in 4 bytes.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -84,14 +85,44 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Appends `input` as a stream of snappy-java.
-pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&STREAM_HEADER);
-    let mut encoder = raw::Encoder::new();
-    for block in input.chunks(BLOCK_LEN) {
-        let compressed = encoder.compress_vec(block).expect("a block is far below snappy's limit");
+/// Writes a stream of snappy-java.
+pub(super) struct Encoder {
+    raw: Box<raw::Encoder>,
+    /// What does not fill a block yet.
+    block: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Encoder {
+    /// The stream comes behind `out`.
+    pub(super) fn new(mut out: Vec<u8>) -> Self {
+        out.extend_from_slice(&STREAM_HEADER);
+        Self { raw: Box::new(raw::Encoder::new()), block: Vec::new(), out }
+    }
+
+    pub(super) fn write(&mut self, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            let (taken, rest) = piece.split_at(piece.len().min(BLOCK_LEN - self.block.len()));
+            self.block.extend_from_slice(taken);
+            piece = rest;
+            if self.block.len() == BLOCK_LEN {
+                self.end_block();
+            }
+        }
+    }
+
+    fn end_block(&mut self) {
+        let compressed = self.raw.compress_vec(&self.block).expect("a block is far below snappy's limit");
         let len = i32::try_from(compressed.len()).expect("a block is far below snappy's limit");
-        out.extend_from_slice(&len.to_be_bytes());
-        out.extend_from_slice(&compressed);
+        self.out.extend_from_slice(&len.to_be_bytes());
+        self.out.extend_from_slice(&compressed);
+        self.block.clear();
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        if !self.block.is_empty() {
+            self.end_block();
+        }
+        self.out
     }
 }

@@ -117,6 +117,19 @@ pub struct Validated {
     pub is_transactional: bool,
 }
 
+impl Validated {
+    /// The same of `batch`, which has the same records with another codec.
+    #[must_use]
+    pub fn reencoded(&self, batch: &RecordBatch<'_>) -> Self {
+        Self {
+            size: batch.size(),
+            crc: self.timestamp_patch.map_or(batch.crc(), |timestamp| crc_with(batch, timestamp)),
+            compression: batch.attributes().compression().unwrap_or_default(),
+            ..*self
+        }
+    }
+}
+
 /// One bad record, for the produce response (version 8, KIP-467).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordError {

@@ -2,16 +2,15 @@
 //!
 //! Invariants: the settings of a resource change all together or not at all, and every resource on its own; a change is
 //! answered when this shard has applied it, so it is durable and acts; a change is decided on what those before it will
-//! have made of the topic, also while they are not applied yet, so that none is lost when several come at once.
-//!
-//! No setting of a broker can be changed while it runs.
+//! have made of the resource, also while they are not applied yet, so that none is lost when several come at once.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use corelog_replication::controller::{self, ConfigChange, ConfigOperation, Rejection, TopicConfigRules};
+use corelog_replication::controller::{self, ConfigChange, ConfigRules, Rejection};
+use corelog_replication::ids::BrokerId;
 use corelog_replication::quorum::ProposalId;
 use corelog_wire::api::describe_configs::{BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, TOPIC_RESOURCE};
 use corelog_wire::api_key::ApiKey;
@@ -20,15 +19,23 @@ use corelog_wire::ids::TopicId;
 
 use super::describe_configs::{check_broker_id, invalid_request, unknown_resource};
 use super::{Outcome, Parked, ReplyTo, Wait, alter_configs, incremental_alter_configs};
-use crate::config::{BROKER_KEYS, BrokerConfig, Kind, TOPIC_KEYS};
+use crate::config::{BrokerConfig, Kind, TOPIC_KEYS, broker_list_default};
 use crate::front::{Context, Shared};
 
-/// Settings of topics as they will be: those with changes that were proposed and are not applied yet.
+/// Settings as they will be: those with changes that were proposed and are not applied yet.
 #[derive(Debug, Default)]
 pub(crate) struct UndecidedConfigs {
-    topics: BTreeMap<TopicId, Undecided>,
-    /// Which topic a proposal is for.
-    proposals: BTreeMap<ProposalId, TopicId>,
+    changed: BTreeMap<Target, Undecided>,
+    /// What a proposal is for.
+    proposals: BTreeMap<ProposalId, Target>,
+}
+
+/// What has settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Topic(TopicId),
+    /// One broker, or all of them.
+    Broker(Option<BrokerId>),
 }
 
 #[derive(Debug)]
@@ -90,7 +97,7 @@ pub(super) fn alter(
         };
         if let Ok(Some(proposal)) = outcome {
             let other = pending.waiting.insert(proposal, index);
-            assert!(other.is_none(), "a proposal is for one topic, and a request names a topic once");
+            assert!(other.is_none(), "a proposal is for one resource, and a request names a resource once");
         }
         let (kind, name) = (resource.kind, resource.name.to_string());
         pending.resources.push(Altered { kind, name, outcome: outcome.map(|_| ()) });
@@ -116,10 +123,11 @@ fn alter_resource(
     match resource.kind {
         TOPIC_RESOURCE => alter_topic(undecided, cx, resource.name, change, validate_only),
         BROKER_RESOURCE => {
-            if !resource.name.is_empty() {
-                check_broker_id(cx, resource.name)?;
-            }
-            check_broker_change(change).map(|()| None)
+            let broker = match resource.name {
+                "" => None,
+                name => Some(check_broker_id(cx, name)?),
+            };
+            alter_brokers(undecided, cx, broker, change, validate_only)
         }
         BROKER_LOGGER_RESOURCE => {
             check_broker_id(cx, resource.name)?;
@@ -141,9 +149,9 @@ fn alter_topic(
     validate_only: bool,
 ) -> Result<Option<ProposalId>, Rejection> {
     let topic = cx.metadata.image().topic_by_name(name);
-    let before = topic.and_then(|topic| undecided.topics.get(&topic.id()));
+    let before = topic.and_then(|topic| undecided.of(Target::Topic(topic.id())));
     let current = topic.map(|topic| (topic.id(), before.map_or(topic.configs(), |before| &before.configs)));
-    let altered = controller::alter_topic_configs(name, current, change, &Rules(cx.config))?;
+    let altered = controller::alter_topic_configs(name, current, change, &TopicRules(cx.config))?;
     if validate_only {
         return Ok(None);
     }
@@ -152,15 +160,43 @@ fn alter_topic(
         return Ok(before.map(|before| before.last));
     }
     let last = cx.metadata.propose(&altered.records)?;
-    undecided.proposals.insert(last, altered.topic_id);
-    undecided.topics.insert(altered.topic_id, Undecided { last, configs: altered.configs });
+    undecided.proposed(Target::Topic(altered.topic_id), Undecided { last, configs: altered.configs });
     Ok(Some(last))
 }
 
-/// The tables of keys, as the controller wants to know them.
-struct Rules<'a>(&'a BrokerConfig);
+fn alter_brokers(
+    undecided: &mut UndecidedConfigs,
+    cx: &mut Context<'_>,
+    broker: Option<BrokerId>,
+    change: &ConfigChange<'_>,
+    validate_only: bool,
+) -> Result<Option<ProposalId>, Rejection> {
+    let node = BrokerId(cx.config.node_id);
+    let image = cx.metadata.image();
+    let configs = |target: Target, applied: BTreeMap<String, String>| {
+        undecided.of(target).map_or(applied, |undecided| undecided.configs.clone())
+    };
+    let of_all = configs(Target::Broker(None), image.broker_configs().clone());
+    let of_one = configs(Target::Broker(Some(node)), image.configs_of_broker(node));
+    let (before, other) = if broker.is_some() { (of_one, of_all) } else { (of_all, of_one) };
+    let rules = BrokerRules { config: cx.config, other, is_own: broker.is_some() };
+    let altered = controller::alter_broker_configs(broker, &before, change, &rules)?;
+    if validate_only {
+        return Ok(None);
+    }
+    let target = Target::Broker(broker);
+    if altered.records.is_empty() {
+        return Ok(undecided.of(target).map(|before| before.last));
+    }
+    let last = cx.metadata.propose(&altered.records)?;
+    undecided.proposed(target, Undecided { last, configs: altered.configs });
+    Ok(Some(last))
+}
 
-impl TopicConfigRules for Rules<'_> {
+/// The table of topics' keys, as the controller wants to know it.
+struct TopicRules<'a>(&'a BrokerConfig);
+
+impl ConfigRules for TopicRules<'_> {
     fn list_default(&self, key: &str) -> Option<&str> {
         let row = TOPIC_KEYS.iter().find(|row| row.name == key)?;
         matches!(row.kind, Kind::List(_)).then_some(row.default.unwrap_or(""))
@@ -171,23 +207,27 @@ impl TopicConfigRules for Rules<'_> {
     }
 }
 
-/// Whether a change leaves the broker's settings as they are: nothing else is possible.
-fn check_broker_change(change: &ConfigChange<'_>) -> Result<(), Rejection> {
-    let ConfigChange::Incremental(operations) = change else {
-        return first_key(change).map_or(Ok(()), |key| Err(read_only(key)));
-    };
-    for (key, operation) in operations {
-        let is_list = BROKER_KEYS.iter().any(|row| row.name == *key && matches!(row.kind, Kind::List(_)));
-        match operation {
-            // There is nothing to take away.
-            ConfigOperation::Delete => {}
-            ConfigOperation::Append(_) | ConfigOperation::Subtract(_) if !is_list => {
-                return Err(invalid_config(format!("config '{key}' is not a list of the broker")));
-            }
-            _ => return Err(read_only(key)),
+/// The table of brokers' keys, with what was set in the other place: for all brokers, or for this one.
+struct BrokerRules<'a> {
+    config: &'a BrokerConfig,
+    other: BTreeMap<String, String>,
+    is_own: bool,
+}
+
+impl ConfigRules for BrokerRules<'_> {
+    fn list_default(&self, key: &str) -> Option<&str> {
+        broker_list_default(key)
+    }
+
+    fn check(&self, configs: &BTreeMap<String, String>) -> Result<(), String> {
+        let mut changed = self.config.clone();
+        let (cluster, own) = if self.is_own { (&self.other, configs) } else { (configs, &self.other) };
+        let refused = changed.set_dynamic(cluster, own);
+        match refused.into_iter().find(|error| configs.contains_key(&error.key)) {
+            Some(error) => Err(error.to_string()),
+            None => Ok(()),
         }
     }
-    Ok(())
 }
 
 fn first_key<'a>(change: &ConfigChange<'a>) -> Option<&'a str> {
@@ -195,10 +235,6 @@ fn first_key<'a>(change: &ConfigChange<'a>) -> Option<&'a str> {
         ConfigChange::Incremental(operations) => operations.first().map(|(key, _)| *key),
         ConfigChange::Replacement(all) => all.first().map(|(key, _)| *key),
     }
-}
-
-fn read_only(key: &str) -> Rejection {
-    invalid_request(format!("config '{key}' of a broker cannot be changed while it runs; set it at the start"))
 }
 
 fn invalid_config(message: String) -> Rejection {
@@ -241,11 +277,20 @@ impl Pending {
 }
 
 impl UndecidedConfigs {
-    /// A proposal was decided; perhaps it was the last one for a topic.
+    fn of(&self, target: Target) -> Option<&Undecided> {
+        self.changed.get(&target)
+    }
+
+    fn proposed(&mut self, target: Target, undecided: Undecided) {
+        self.proposals.insert(undecided.last, target);
+        self.changed.insert(target, undecided);
+    }
+
+    /// A proposal was decided; perhaps it was the last one for what it changes.
     pub(crate) fn decided(&mut self, proposal: ProposalId) {
-        let Some(topic) = self.proposals.remove(&proposal) else { return };
-        if self.topics.get(&topic).is_some_and(|undecided| undecided.last == proposal) {
-            self.topics.remove(&topic);
+        let Some(target) = self.proposals.remove(&proposal) else { return };
+        if self.changed.get(&target).is_some_and(|undecided| undecided.last == proposal) {
+            self.changed.remove(&target);
         }
     }
 }

@@ -1,24 +1,26 @@
 //! DescribeConfigs: settings of topics and of this broker, each with its value, its source and what it means.
 //!
-//! Every resource is described or refused on its own. No broker setting can be changed while the broker runs, so all of
-//! them are read-only, and the default of all brokers (the broker without a name) has none.
+//! Every resource is described or refused on its own. The broker without a name stands for all brokers: it has what was set
+//! for all of them while they ran. A broker has no loggers whose levels could be set.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use corelog_replication::controller::Rejection;
+use corelog_replication::ids::BrokerId;
 use corelog_replication::metadata::topic_name;
 use corelog_wire::api::describe_configs::{
-    BOOLEAN_TYPE, BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, DOUBLE_TYPE, DescribeConfigsRequest,
-    DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
-    DescribeConfigsSynonym, INT_TYPE, LIST_TYPE, LONG_TYPE, STRING_TYPE, TOPIC_RESOURCE,
+    BOOLEAN_TYPE, BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, CLASS_TYPE, CLIENT_METRICS_RESOURCE, DOUBLE_TYPE,
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+    DescribeConfigsResult, DescribeConfigsSynonym, GROUP_RESOURCE, INT_TYPE, LIST_TYPE, LONG_TYPE, PASSWORD_TYPE,
+    SHORT_TYPE, STRING_TYPE, TOPIC_RESOURCE,
 };
 use corelog_wire::error_code::ErrorCode;
 
 use super::{Call, Outcome};
-use crate::config::{ConfigDescription, ConfigPlace, Kind, describe_broker, describe_topic};
+use crate::config::{ConfigDescription, ConfigPlace, Kind, describe_broker, describe_cluster, describe_topic};
 use crate::front::Context;
 use crate::limits;
 
@@ -38,7 +40,7 @@ pub(crate) fn handle(cx: &Context<'_>, call: &Call<'_>) -> Outcome {
         .iter()
         .map(|resource| {
             if count >= limits::DESCRIBED_CONFIGS_MAX {
-                return Described { resource, read_only: false, outcome: Err(too_many()) };
+                return Described { resource, outcome: Err(too_many()) };
             }
             let mut outcome = describe(cx, &resource);
             if let Ok(configs) = &mut outcome {
@@ -47,7 +49,7 @@ pub(crate) fn handle(cx: &Context<'_>, call: &Call<'_>) -> Outcome {
                     configs.iter_mut().for_each(|config| config.places = Vec::new());
                 }
             }
-            Described { resource, read_only: resource.resource_type == BROKER_RESOURCE, outcome }
+            Described { resource, outcome }
         })
         .collect();
 
@@ -59,7 +61,7 @@ pub(crate) fn handle(cx: &Context<'_>, call: &Call<'_>) -> Outcome {
         .zip(&synonyms)
         .map(|(one, synonyms)| {
             let rows = one.configs().iter().zip(synonyms);
-            rows.map(|(config, synonyms)| row(config, synonyms, one.read_only, with_docs)).collect()
+            rows.map(|(config, synonyms)| row(config, synonyms, with_docs)).collect()
         })
         .collect();
     let results: Vec<_> = described.iter().zip(&configs).map(|(one, configs)| one.response(configs)).collect();
@@ -69,7 +71,6 @@ pub(crate) fn handle(cx: &Context<'_>, call: &Call<'_>) -> Outcome {
 /// A resource of a request, and what it was found to be.
 struct Described<'a> {
     resource: DescribeConfigsResource<'a>,
-    read_only: bool,
     outcome: Result<Vec<ConfigDescription>, Rejection>,
 }
 
@@ -102,13 +103,13 @@ fn describe(cx: &Context<'_>, resource: &DescribeConfigsResource<'_>) -> Result<
             let topic = cx.metadata.image().topic_by_name(name).ok_or_else(|| unknown_topic(name))?;
             Ok(describe_topic(cx.config, topic.configs(), wanted))
         }
-        BROKER_RESOURCE if name.is_empty() => Ok(Vec::new()),
+        BROKER_RESOURCE if name.is_empty() => Ok(describe_cluster(cx.config, wanted)),
         BROKER_RESOURCE => {
             check_broker_id(cx, name)?;
             Ok(describe_broker(cx.config, wanted))
         }
         // The log levels of a broker; it has none that can be set.
-        BROKER_LOGGER_RESOURCE => check_broker_id(cx, name).map(|()| Vec::new()),
+        BROKER_LOGGER_RESOURCE => check_broker_id(cx, name).map(|_| Vec::new()),
         other => Err(unknown_resource(other)),
     }
 }
@@ -118,7 +119,12 @@ pub(super) fn unknown_topic(name: &str) -> Rejection {
 }
 
 pub(super) fn unknown_resource(resource_type: i8) -> Rejection {
-    invalid_request(format!("resources of type {resource_type} have no settings here"))
+    let what = match resource_type {
+        CLIENT_METRICS_RESOURCE => "there are no subscriptions to metrics of clients".to_string(),
+        GROUP_RESOURCE => "there are no groups yet, and so none of their settings".to_string(),
+        other => format!("there are no resources of type {other}"),
+    };
+    invalid_request(what)
 }
 
 pub(super) fn invalid_request(message: String) -> Rejection {
@@ -126,10 +132,10 @@ pub(super) fn invalid_request(message: String) -> Rejection {
 }
 
 /// Whether a resource's name is that of this broker: a broker speaks for itself only.
-pub(super) fn check_broker_id(cx: &Context<'_>, name: &str) -> Result<(), Rejection> {
+pub(super) fn check_broker_id(cx: &Context<'_>, name: &str) -> Result<BrokerId, Rejection> {
     let node = cx.config.node_id;
     match name.parse::<i32>() {
-        Ok(id) if id == node => Ok(()),
+        Ok(id) if id == node => Ok(BrokerId(id)),
         Ok(id) => Err(invalid_request(format!("this is broker {node}, not {id}"))),
         Err(_) => Err(invalid_request(format!("a broker's id is a number, not '{name}'"))),
     }
@@ -143,7 +149,7 @@ fn too_many() -> Rejection {
 fn synonyms<'a>(config: &'a ConfigDescription) -> Vec<DescribeConfigsSynonym<'a>> {
     let synonym = |place: &'a ConfigPlace| DescribeConfigsSynonym {
         name: place.name,
-        value: Some(&place.value),
+        value: place.value.as_deref(),
         source: place.source,
     };
     config.places.iter().map(synonym).collect()
@@ -152,29 +158,30 @@ fn synonyms<'a>(config: &'a ConfigDescription) -> Vec<DescribeConfigsSynonym<'a>
 fn row<'r>(
     config: &'r ConfigDescription,
     synonyms: &'r [DescribeConfigsSynonym<'r>],
-    read_only: bool,
     with_docs: bool,
 ) -> DescribeConfigsResourceResult<'r> {
     DescribeConfigsResourceResult {
         name: config.name,
         value: config.value.as_deref(),
-        read_only,
+        read_only: config.read_only,
         config_source: config.source,
-        // There is no secret among the keys.
-        is_sensitive: false,
+        is_sensitive: config.is_sensitive(),
         synonyms: synonyms.into(),
         config_type: type_of(config.kind),
-        documentation: with_docs.then_some(config.doc),
+        documentation: with_docs.then_some(&*config.doc),
     }
 }
 
 fn type_of(kind: Kind) -> i8 {
     match kind {
         Kind::Boolean => BOOLEAN_TYPE,
+        Kind::Short(..) => SHORT_TYPE,
         Kind::Int(..) => INT_TYPE,
         Kind::Long(..) => LONG_TYPE,
         Kind::Double(..) => DOUBLE_TYPE,
-        Kind::Text | Kind::Choice(_) => STRING_TYPE,
+        Kind::Text | Kind::Choice(_) | Kind::AnyCase(_) => STRING_TYPE,
+        Kind::Password => PASSWORD_TYPE,
+        Kind::Class => CLASS_TYPE,
         Kind::List(_) => LIST_TYPE,
     }
 }

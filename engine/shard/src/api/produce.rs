@@ -19,14 +19,16 @@ use corelog_wire::api::produce::{
 };
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
-use corelog_wire::record_batch::{self, BatchRejection, Depth, ProduceRules, RecordError};
+use corelog_wire::record_batch::{
+    self, BatchRejection, Depth, ProduceRules, RecordBatch, RecordError, Reencoding, Validated,
+};
 
 use super::sharing::{Place, ShareAnswer, place};
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us, metadata};
 use crate::config::TopicConfig;
 use crate::front::Context;
 use crate::limits;
-use crate::log::{AckPoint, AppendRefused, Durability};
+use crate::log::{AckPoint, AppendRefused, Durability, PartitionId};
 use crate::mesh::ShardIndex;
 
 /// Kafka's admin client; it alone may write to internal topics.
@@ -91,12 +93,28 @@ struct Refusal {
     record_errors: Vec<RecordError>,
 }
 
-/// A request for whose next partition the log has no room.
+/// A request for whose next partition the log has no room, or the turn no time.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     pending: Pending,
     /// Bytes that the log must have room for.
     pub(crate) next_bytes: usize,
+    /// What is begun of that partition.
+    work: Option<Box<Work>>,
+}
+
+/// A batch that is being brought into the topic's codec.
+#[derive(Debug)]
+struct Work {
+    validated: Validated,
+    reencoding: Reencoding,
+}
+
+/// What became of a partition of a request for now.
+enum Step {
+    Done(PartitionResult),
+    /// The turn has no time for the rest.
+    Later(Box<Work>),
 }
 
 /// What holds for all partitions of a request.
@@ -126,81 +144,161 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         awaits: Vec::new(),
         is_acknowledged: false,
     };
-    pending.append(cx, call, &request)
+    pending.append(cx, call, &request, None)
 }
 
 impl Unfinished {
     /// There may be room now. `call` is the same request again.
     pub(crate) fn go_on(self, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         match call.decode::<ProduceRequest<'_>>() {
-            Ok(request) => self.pending.append(cx, call, &request),
+            Ok(request) => self.pending.append(cx, call, &request, self.work),
             Err(reason) => Outcome::Close(reason),
         }
     }
 }
 
-/// Validates and appends the records of one partition.
+/// Validates and appends the records of one partition. `work` is what an earlier turn has begun of it.
 fn append(
     cx: &mut Context<'_>,
     terms: &Terms<'_>,
     topic: Option<&TopicImage>,
     index: i32,
     records: Option<&[u8]>,
-) -> PartitionResult {
+    work: Option<Box<Work>>,
+) -> Step {
+    let (id, result, records) = match admit(cx, terms, topic, index, records) {
+        Ok(admitted) => admitted,
+        Err(result) => return Step::Done(*result),
+    };
+    let log_start_offset = cx.logs.log_start_offset(id);
+    let refused = |result: PartitionResult| Step::Done(PartitionResult { log_start_offset, ..result });
+    let config = &cx.logs.partition(id).config;
+    let mut work = match work {
+        Some(work) => work,
+        None => {
+            let rules = rules(terms.version, config, cx.now.wall_ms);
+            let (batch, validated) = match record_batch::validate(records, &rules) {
+                Ok(validated) => validated,
+                Err(rejection) => return refused(result.rejected(rejection)),
+            };
+            if validated.is_transactional {
+                let why = "this broker has no transactions yet";
+                return Step::Done(result.refused_because(ErrorCode::INVALID_TXN_STATE, why));
+            }
+            match config.reencodes(validated.compression) {
+                None => return Step::Done(append_batch(cx, id, result, &batch, &validated)),
+                Some((to, level)) => match Reencoding::new(&batch, to, level, config.reencoded_bytes_max()) {
+                    Ok(reencoding) => Box::new(Work { validated, reencoding }),
+                    Err(error) => {
+                        return refused(result.refused_because(ErrorCode::MESSAGE_TOO_LARGE, error.to_string()));
+                    }
+                },
+            }
+        }
+    };
+    let (source, _) = RecordBatch::split_from(records).expect("it was validated");
+    loop {
+        let may = cx.logs.may_reencode();
+        if may == 0 {
+            return Step::Later(work);
+        }
+        match work.reencoding.step(&source, may) {
+            0 => break,
+            bytes => cx.logs.note_reencoded(bytes),
+        }
+    }
+    let Work { validated, reencoding } = *work;
+    let bytes = reencoding.finish(&source);
+    let config = &cx.logs.partition(id).config;
+    if let Err((error, message)) = check_size(config, bytes.len()) {
+        return refused(result.refused_because(error, message));
+    }
+    let (batch, _) = RecordBatch::split_from(&bytes).expect("it was just written");
+    Step::Done(append_batch(cx, id, result, &batch, &validated.reencoded(&batch)))
+}
+
+/// Whether the records may go to the log of that partition, and where it is.
+fn admit<'r>(
+    cx: &Context<'_>,
+    terms: &Terms<'_>,
+    topic: Option<&TopicImage>,
+    index: i32,
+    records: Option<&'r [u8]>,
+) -> Result<(PartitionId, PartitionResult, &'r [u8]), Box<PartitionResult>> {
     let mut result = PartitionResult::new(index);
     let Some(topic) = topic else {
-        return result.refused(unknown_topic(terms.version));
+        return Err(Box::new(result.refused(unknown_topic(terms.version))));
     };
     let Some(assignment) = topic.partition(PartitionIndex(index)) else {
-        return result.refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        return Err(Box::new(result.refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)));
     };
     let id = match place(cx, topic, assignment) {
         Place::Here(id) => {
             result.is_ours = true;
             id
         }
-        Place::There(shard) => return PartitionResult { there: Some(shard), ..result },
+        Place::There(shard) => return Err(Box::new(PartitionResult { there: Some(shard), ..result })),
         Place::Nowhere => {
             let leader = (assignment.leader.0, assignment.leader_epoch.0);
-            return PartitionResult { leader: Some(leader), ..result.refused(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
+            return Err(Box::new(PartitionResult {
+                leader: Some(leader),
+                ..result.refused(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+            }));
         }
     };
     if !matches!(terms.acks, -1..=1) {
         let message = format!("acks is {}, not 0, 1 or -1 (all)", terms.acks);
-        return result.refused_because(ErrorCode::INVALID_REQUIRED_ACKS, message);
+        return Err(Box::new(result.refused_because(ErrorCode::INVALID_REQUIRED_ACKS, message)));
     }
     if terms.has_transactional_id {
-        return result.refused_because(ErrorCode::INVALID_TXN_STATE, "this broker has no transactions yet");
+        return Err(Box::new(
+            result.refused_because(ErrorCode::INVALID_TXN_STATE, "this broker has no transactions yet"),
+        ));
     }
     if metadata::is_internal(topic.name()) && terms.client_id != Some(ADMIN_CLIENT_ID) {
-        return result.refused_because(ErrorCode::INVALID_TOPIC_EXCEPTION, "clients may not write to internal topics");
+        return Err(Box::new(
+            result.refused_because(ErrorCode::INVALID_TOPIC_EXCEPTION, "clients may not write to internal topics"),
+        ));
     }
     let Some(records) = records else {
-        return result.refused_because(ErrorCode::INVALID_RECORD, "the records are null");
+        return Err(Box::new(result.refused_because(ErrorCode::INVALID_RECORD, "the records are null")));
     };
     let config = &cx.logs.partition(id).config;
-    if records.len() > config.max_message_bytes {
-        let (size, max) = (records.len(), config.max_message_bytes);
+    // As in Kafka, a partition never needs more replicas in sync than it has. Those in sync are this one alone so far.
+    let needed = assignment.replicas.len().min(usize::try_from(config.min_insync_replicas).unwrap_or(usize::MAX));
+    if terms.acks == -1 && needed > 1 {
+        let message = format!("one replica is in sync, min.insync.replicas asks for {needed}");
+        return Err(Box::new(result.refused_because(ErrorCode::NOT_ENOUGH_REPLICAS, message)));
+    }
+    match check_size(config, records.len()) {
+        Ok(()) => Ok((id, result, records)),
+        Err((error, message)) => Err(Box::new(result.refused_because(error, message))),
+    }
+}
+
+/// Whether a topic takes a batch of that size.
+fn check_size(config: &TopicConfig, size: usize) -> Result<(), (ErrorCode, String)> {
+    let max = config.max_message_bytes;
+    if size > max {
         let message = format!("the record batch has {size} bytes, max.message.bytes of the topic is {max}");
-        return result.refused_because(ErrorCode::MESSAGE_TOO_LARGE, message);
+        return Err((ErrorCode::MESSAGE_TOO_LARGE, message));
     }
-    if records.len() as u64 > config.segment_bytes {
-        let (size, max) = (records.len(), config.segment_bytes);
+    let max = config.segment_bytes;
+    if size as u64 > max {
         let message = format!("the record batch has {size} bytes, segment.bytes of the topic is {max}");
-        return result.refused_because(ErrorCode::RECORD_LIST_TOO_LARGE, message);
+        return Err((ErrorCode::RECORD_LIST_TOO_LARGE, message));
     }
-    let rules = rules(terms.version, config, cx.now.wall_ms);
-    let (batch, validated) = match record_batch::validate(records, &rules) {
-        Ok(validated) => validated,
-        Err(rejection) => {
-            let log_start_offset = cx.logs.log_start_offset(id);
-            return PartitionResult { log_start_offset, ..result.rejected(rejection) };
-        }
-    };
-    if validated.is_transactional {
-        return result.refused_because(ErrorCode::INVALID_TXN_STATE, "this broker has no transactions yet");
-    }
-    match cx.logs.append(cx.now, id, &batch, &validated) {
+    Ok(())
+}
+
+fn append_batch(
+    cx: &mut Context<'_>,
+    id: PartitionId,
+    result: PartitionResult,
+    batch: &RecordBatch<'_>,
+    validated: &Validated,
+) -> PartitionResult {
+    match cx.logs.append(cx.now, id, batch, validated) {
         Ok(appended) => PartitionResult {
             base_offset: appended.base_offset,
             log_append_time_ms: appended.log_append_time_ms,
@@ -223,6 +321,7 @@ fn unknown_topic(version: i16) -> ErrorCode {
 }
 
 fn rules(produce_version: i16, config: &TopicConfig, now_ms: i64) -> ProduceRules {
+    let defaults = ProduceRules::default();
     ProduceRules {
         produce_version,
         depth: Depth::AllRecords,
@@ -232,13 +331,23 @@ fn rules(produce_version: i16, config: &TopicConfig, now_ms: i64) -> ProduceRule
         timestamp_before_max_ms: config.timestamp_before_max_ms,
         timestamp_after_max_ms: config.timestamp_after_max_ms,
         decompressed_record_bytes_max: config.max_decompressed_record_bytes,
-        ..ProduceRules::default()
+        decompressed_bytes_max: match config.compression {
+            Some(_) => config.reencoded_bytes_max().min(defaults.decompressed_bytes_max),
+            None => defaults.decompressed_bytes_max,
+        },
+        ..defaults
     }
 }
 
 impl Pending {
     /// Appends what is not appended yet.
-    fn append(mut self, cx: &mut Context<'_>, call: &Call<'_>, request: &ProduceRequest<'_>) -> Outcome {
+    fn append(
+        mut self,
+        cx: &mut Context<'_>,
+        call: &Call<'_>,
+        request: &ProduceRequest<'_>,
+        mut work: Option<Box<Work>>,
+    ) -> Outcome {
         let terms = Terms {
             version: call.to.version,
             client_id: call.client_id,
@@ -266,10 +375,14 @@ impl Pending {
                 let next_bytes = partition.records.map_or(0, <[u8]>::len);
                 let is_ours = known.as_ref().is_some_and(|topic| cx.seat.owns(topic.id(), partition.index));
                 if is_ours && !cx.logs.can_accept(next_bytes) {
-                    return Outcome::NoRoom(Unfinished { pending: self, next_bytes });
+                    return Outcome::NoRoom(Unfinished { pending: self, next_bytes, work });
                 }
-                let result = append(cx, &terms, known.as_deref(), partition.index, partition.records);
-                self.partitions.push(result);
+                match append(cx, &terms, known.as_deref(), partition.index, partition.records, work.take()) {
+                    Step::Done(result) => self.partitions.push(result),
+                    Step::Later(work) => {
+                        return Outcome::NoRoom(Unfinished { pending: self, next_bytes, work: Some(work) });
+                    }
+                }
             }
             first = end;
         }

@@ -4,11 +4,14 @@ mod keys;
 
 pub use keys::BROKER_KEYS;
 
-use super::key::{ConfigError, Effect, Value, find, set_defaults};
+use super::dynamic::{Dynamic, Values};
+use super::inert;
+use super::key::{ConfigError, ConfigKey, Effect, Value, find, set_defaults};
 use super::known;
 use super::memory::{MEMORY_BYTES_MIN, MemoryBudget};
 use super::nearest::nearest;
 use super::topic::{TOPIC_KEYS, TopicBounds, TopicConfig};
+use crate::mesh::SHARDS_MAX;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -67,6 +70,19 @@ pub struct JournalConfig {
     pub metadata_files_max: usize,
 }
 
+/// How many connections a broker takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionBounds {
+    /// `max.connections`: the most at a time.
+    pub total_max: usize,
+    /// `max.connections.per.ip`: the most at a time from one address.
+    pub per_ip_max: usize,
+    /// `max.connections.per.ip.overrides`: the same for single addresses, or hosts by name.
+    pub per_ip_overrides: Vec<(String, usize)>,
+    /// `max.connection.creation.rate`: the most that are taken in within a second, on average.
+    pub rate_max: usize,
+}
+
 /// How older data is read that is no longer in memory (`corelog.segment.reads`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentReads {
@@ -108,8 +124,8 @@ pub struct BrokerConfig {
     pub request_partitions_max: i32,
     /// The longest request frame: `socket.request.max.bytes`, or half of the memory for frames where that is less.
     pub request_bytes_max: usize,
-    /// `max.connections`: the most connections at a time.
-    pub connections_max: usize,
+    /// How many connections there may be.
+    pub connections: ConnectionBounds,
     /// `connections.max.idle.ms`: after so long without a request a connection is closed; `None` for never.
     pub connections_idle_ms_max: Option<u64>,
     /// `socket.listen.backlog.size`.
@@ -137,7 +153,10 @@ pub struct BrokerConfig {
     advertised_listeners: Vec<Listener>,
     controller_listeners: Vec<String>,
     protocols: BTreeMap<String, String>,
-    explicit: BTreeMap<&'static str, Value>,
+    /// What was set at the start.
+    explicit: Values,
+    /// What was set since.
+    pub(super) dynamic: Dynamic,
     unused: BTreeSet<String>,
 }
 
@@ -163,7 +182,7 @@ impl Default for BrokerConfig {
             delete_topics: false,
             request_partitions_max: 0,
             request_bytes_max: 0,
-            connections_max: 0,
+            connections: ConnectionBounds::default(),
             connections_idle_ms_max: None,
             listen_backlog: 0,
             fetch_bytes_max: 0,
@@ -187,6 +206,7 @@ impl Default for BrokerConfig {
             controller_listeners: Vec::new(),
             protocols: BTreeMap::new(),
             explicit: BTreeMap::new(),
+            dynamic: Dynamic::default(),
             unused: BTreeSet::new(),
         };
         set_defaults(BROKER_KEYS, &mut config);
@@ -200,20 +220,18 @@ impl BrokerConfig {
     /// [`Self::unused`]; any other unknown key is an error that names the nearest known one.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let name = name.trim();
-        let Some(row) = find(BROKER_KEYS, name) else {
+        let Some(row) = row(name) else {
             if !known::is_accepted(name) {
                 return Err(unknown(name));
             }
             self.unused.insert(name.to_owned());
             return Ok(());
         };
-        let value = row.parse(text)?;
-        self.explicit.insert(row.name, value.clone());
-        match &row.effect {
-            Effect::Field(set) => set(self, &value).map_err(|message| ConfigError::new(row.name, message))?,
-            Effect::TopicDefault => self.set_topic_default(row.name)?,
-            Effect::Nothing => {}
+        self.explicit.insert(row.name, row.parse(text)?);
+        if matches!(row.effect, Effect::Nothing) {
+            self.unused.insert(name.to_owned());
         }
+        self.put_in_force(row.name)?;
         self.derive();
         Ok(())
     }
@@ -232,6 +250,16 @@ impl BrokerConfig {
             if step % JOURNAL_FILE_BYTES_STEP != 0 {
                 return Err(ConfigError::new(key, format!("{step} is not a multiple of {JOURNAL_FILE_BYTES_STEP}")));
             }
+        }
+        let ConnectionBounds { total_max, rate_max, .. } = self.connections;
+        for (key, max) in [("max.connections", total_max), ("max.connection.creation.rate", rate_max)] {
+            if max == 0 {
+                return Err(ConfigError::new(key, "0 lets nobody in"));
+            }
+        }
+        if self.connections.per_ip_max == 0 && self.connections.per_ip_overrides.is_empty() {
+            let message = "0 lets in only addresses that max.connections.per.ip.overrides names, and there is none";
+            return Err(ConfigError::new("max.connections.per.ip", message));
         }
         self.only_listener("listeners", &self.listeners)?;
         self.only_listener("advertised.listeners", &self.advertised_listeners)?;
@@ -262,6 +290,13 @@ impl BrokerConfig {
         Err(ConfigError::new("corelog.memory.bytes", message))
     }
 
+    /// How many shards there are where the operator names no number: one for each core, as far as the memory goes.
+    #[must_use]
+    pub fn shards_for(&self, cores: usize) -> u32 {
+        let enough_for = usize::try_from(self.memory.total / MEMORY_BYTES_MIN).unwrap_or(usize::MAX);
+        cores.min(enough_for).clamp(1, SHARDS_MAX as usize) as u32
+    }
+
     /// What is in force for each of `shards` shards: the memory for appends and reads is divided among them, and so are the
     /// files of the ring, unless their number was set. Memory for frames is not: the shards share it.
     #[must_use]
@@ -280,35 +315,66 @@ impl BrokerConfig {
         self.unused.iter().map(String::as_str)
     }
 
-    /// The value that was set for a key, as text; `None` when the default is in force.
+    /// The value that was set for a key at the start, as text; `None` when there was none.
     #[must_use]
     pub fn explicit(&self, name: &str) -> Option<String> {
         self.explicit.get(name).map(ToString::to_string)
     }
 
-    /// As [`Self::explicit`], not as text.
-    pub(super) fn explicit_value(&self, name: &str) -> Option<&Value> {
-        self.explicit.get(name)
+    /// The value that was set at the start. Either of `node.id` and `broker.id` gives the other.
+    pub(super) fn at_start(&self, name: &str) -> Option<String> {
+        let is_id = |name: &str| matches!(name, "node.id" | "broker.id");
+        match is_id(name) && self.explicit.keys().any(|set| is_id(set)) {
+            true => Some(self.node_id.to_string()),
+            false => self.explicit(name),
+        }
+    }
+
+    /// The strongest value that was set for a key, if any was.
+    pub(super) fn in_force(&self, name: &str) -> Option<&Value> {
+        let Dynamic { own, cluster } = &self.dynamic;
+        own.get(name).or_else(|| cluster.get(name)).or_else(|| self.explicit.get(name))
     }
 
     fn is_set(&self, name: &str) -> bool {
         self.explicit.contains_key(name)
     }
 
+    /// Acts on a key's strongest value, or on its default.
+    pub(super) fn put_in_force(&mut self, name: &'static str) -> Result<(), ConfigError> {
+        let row = row(name).expect("the caller has its row");
+        match &row.effect {
+            Effect::Field(set) => {
+                let value = match (self.in_force(name), row.default) {
+                    (Some(value), _) => value.clone(),
+                    (None, Some(default)) => row.parse(default)?,
+                    (None, None) => return Ok(()),
+                };
+                set(self, &value).map_err(|message| ConfigError::new(name, message))
+            }
+            Effect::TopicDefault => self.set_topic_default(name),
+            Effect::Nothing => Ok(()),
+        }
+    }
+
     /// Brings the default of the topic's keys that follow `name` up to date: the strongest synonym that is set wins.
     fn set_topic_default(&mut self, name: &str) -> Result<(), ConfigError> {
         for row in TOPIC_KEYS.iter().filter(|row| row.synonyms.iter().any(|synonym| synonym.name == name)) {
-            let set = |synonym: &super::Synonym| Some(self.explicit.get(synonym.name)?.times(synonym.factor));
-            let value = row.synonyms.iter().find_map(set).expect("the key that was just set is one of them");
+            let set = |synonym: &super::Synonym| {
+                Some(row.kind.of_topic(&self.in_force(synonym.name)?.times(synonym.factor)).to_string())
+            };
+            let Some(text) = row.synonyms.iter().find_map(set).or_else(|| row.default.map(ToString::to_string)) else {
+                continue;
+            };
             // Times of the broker may have other ranges than the topic's: read it again as the topic's.
-            let value = row.parse(&value.to_string()).map_err(|error| ConfigError::new(name, error.message))?;
+            let value = row.parse(&text).map_err(|error| ConfigError::new(name, error.message))?;
             self.topic_defaults.apply(row, &value).map_err(|error| ConfigError::new(name, error.message))?;
         }
         Ok(())
     }
 
     /// Recomputes what follows from several keys.
-    fn derive(&mut self) {
+    pub(super) fn derive(&mut self) {
         let files = (self.memory.ring / self.journal.file_bytes).clamp(RING_FILES_MIN, RING_FILES_MAX);
         let files = usize::try_from(files).expect("at most four digits");
         self.journal.files_max = self.journal_files_max.unwrap_or(files);
@@ -351,6 +417,11 @@ impl BrokerConfig {
     }
 }
 
+/// The row of that name, whether anything acts on it or not.
+pub(super) fn row(name: &str) -> Option<&'static ConfigKey<BrokerConfig>> {
+    find(BROKER_KEYS, name).or_else(|| inert::find(name))
+}
+
 fn unknown(name: &str) -> ConfigError {
     let topic = find(TOPIC_KEYS, name);
     if let Some(synonym) = topic.and_then(|row| row.synonyms.first()) {
@@ -359,7 +430,8 @@ fn unknown(name: &str) -> ConfigError {
     if topic.is_some() {
         return ConfigError::new(name, "is a topic's setting, which a broker cannot have");
     }
-    let names = BROKER_KEYS.iter().map(|row| row.name).chain(known::UNUSED.iter().copied());
+    let rows = BROKER_KEYS.iter().chain(inert::keys());
+    let names = rows.map(|row| row.name).chain(known::UNUSED.iter().copied());
     ConfigError::new(
         name,
         match nearest(name, names) {

@@ -1,35 +1,52 @@
 //! What is in force, where it comes from, and what else could be: the answer to "why is this setting so?".
 //!
-//! Invariant: a value that is shown is the one in force, in the form in which Kafka prints a value of its type.
+//! Invariants: a value that is shown is the one in force, in the form in which Kafka prints a value of its type; a secret is
+//! never shown.
 //!
-//! Like Kafka (KIP-226) a description names the places that have a value, the strongest first: the topic itself, then the
-//! broker's keys that stand for the same thing, first those that were set, then those with a default. And like Kafka it
-//! names none of the broker's places as long as the first of them has none: a broker with `log.retention.hours` alone says
-//! of `retention.ms` that it is a default.
+//! Like Kafka (KIP-226) a description names the places that have a value, the strongest first: the topic itself, then under
+//! each name that stands for the same thing what was set for this broker, then what was set for all brokers, then what was
+//! set at the start, then the defaults. And like Kafka it names none of the broker's places as long as the first of them has
+//! none: a broker with `log.retention.hours` alone says of `retention.ms` that it is a default.
 
-use super::broker::{BROKER_KEYS, BrokerConfig};
-use super::key::{ConfigKey, Kind, find};
+use super::broker::{BROKER_KEYS, BrokerConfig, row};
+use super::dynamic::{Values, is_dynamic};
+use super::inert;
+use super::key::{ConfigKey, Effect, Kind, Value};
 use super::topic::{TOPIC_KEYS, TopicConfig};
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use corelog_wire::api::describe_configs::{DEFAULT_SOURCE, STATIC_BROKER_SOURCE, TOPIC_SOURCE};
+use corelog_wire::api::describe_configs::{
+    DEFAULT_SOURCE, DYNAMIC_BROKER_SOURCE, DYNAMIC_DEFAULT_BROKER_SOURCE, STATIC_BROKER_SOURCE, TOPIC_SOURCE,
+};
 
 /// A setting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigDescription {
     /// Its name.
     pub name: &'static str,
-    /// The value in force; `None` where Kafka has null.
+    /// The value in force; `None` where Kafka has null, and for a secret.
     pub value: Option<String>,
     /// Where the value comes from: one of the wire's sources.
     pub source: i8,
     /// Its type.
     pub kind: Kind,
     /// What it means.
-    pub doc: &'static str,
+    pub doc: Cow<'static, str>,
+    /// Whether it stays as it is while the broker runs.
+    pub read_only: bool,
     /// The places that have a value, the strongest first.
     pub places: Vec<ConfigPlace>,
+}
+
+impl ConfigDescription {
+    /// Whether its value is a secret.
+    #[must_use]
+    pub fn is_sensitive(&self) -> bool {
+        self.kind == Kind::Password
+    }
 }
 
 /// A place that has a value for a setting.
@@ -37,11 +54,18 @@ pub struct ConfigDescription {
 pub struct ConfigPlace {
     /// What the setting is called there.
     pub name: &'static str,
-    /// Its value there.
-    pub value: String,
+    /// Its value there; `None` for a secret.
+    pub value: Option<String>,
     /// Which place it is: one of the wire's sources.
     pub source: i8,
 }
+
+/// Keys that Kafka knows only of running brokers, and does not speak of until they are set.
+const SHOWN_WHEN_SET: [&str; 3] = [
+    "follower.replication.throttled.rate",
+    "leader.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
 
 /// Describes the settings of a topic with these settings of its own, as far as they are `wanted`.
 pub fn describe_topic(
@@ -55,16 +79,20 @@ pub fn describe_topic(
         let mut places = Vec::new();
         if let Some(text) = in_force(row.name) {
             let value = row.parse(text).map_or_else(|_| text.clone(), |value| value.to_string());
-            places.push(ConfigPlace { name: row.name, value, source: TOPIC_SOURCE });
+            places.push(ConfigPlace { name: row.name, value: Some(value), source: TOPIC_SOURCE });
         }
-        let own_value = places.first().map(|place| place.value.clone());
-        places.extend(broker_places_of_topic_key(broker, row));
+        let own_value = places.first().and_then(|place| place.value.clone());
+        let names: Vec<&'static str> = row.synonyms.iter().map(|synonym| synonym.name).collect();
+        if let Some(first) = names.first() {
+            places.extend(broker_places(broker, &names, first));
+        }
         ConfigDescription {
             name: row.name,
             value: own_value.or_else(|| topic_default(broker, row)),
             source: places.first().map_or(DEFAULT_SOURCE, |place| place.source),
             kind: row.kind,
-            doc: row.doc,
+            doc: documentation(row),
+            read_only: false,
             places,
         }
     };
@@ -74,58 +102,95 @@ pub fn describe_topic(
 /// Describes the settings of this broker, as far as they are `wanted`.
 pub fn describe_broker(broker: &BrokerConfig, wanted: impl Fn(&str) -> bool) -> Vec<ConfigDescription> {
     let describe = |row: &'static ConfigKey<BrokerConfig>| {
-        let family = TOPIC_KEYS
-            .iter()
-            .map(|topic| topic.synonyms)
-            .find(|synonyms| synonyms.iter().any(|synonym| synonym.name == row.name));
-        let names: Vec<&'static str> = match family {
-            Some(synonyms) => synonyms.iter().map(|synonym| synonym.name).collect(),
-            None => [row.name].into(),
-        };
-        let places = broker_places(broker, &names, row.name);
+        let places = broker_places(broker, &names_of(row.name), row.name);
         let value = match row.name {
             // Either may give the other.
             "node.id" | "broker.id" => Some(broker.node_id.to_string()),
-            name => broker.explicit(name).or_else(|| row.default.map(ToString::to_string)),
+            name => broker.in_force(name).map(ToString::to_string).or_else(|| row.default.map(ToString::to_string)),
         };
-        let source = places.first().map_or(DEFAULT_SOURCE, |place| place.source);
-        ConfigDescription { name: row.name, value, source, kind: row.kind, doc: row.doc, places }
+        ConfigDescription {
+            name: row.name,
+            value: shown(row.kind, value),
+            source: places.first().map_or(DEFAULT_SOURCE, |place| place.source),
+            kind: row.kind,
+            doc: documentation(row),
+            read_only: !is_dynamic(row.name),
+            places,
+        }
     };
-    BROKER_KEYS.iter().filter(|row| wanted(row.name)).map(describe).collect()
+    let is_shown = |name: &str| !SHOWN_WHEN_SET.contains(&name) || broker.in_force(name).is_some();
+    let rows = BROKER_KEYS.iter().chain(inert::keys());
+    rows.filter(|row| wanted(row.name) && is_shown(row.name)).map(describe).collect()
+}
+
+/// Describes what was set for all brokers while they ran, as far as it is `wanted`.
+pub fn describe_cluster(broker: &BrokerConfig, wanted: impl Fn(&str) -> bool) -> Vec<ConfigDescription> {
+    let describe = |(&name, value): (&&'static str, &Value)| {
+        let row = row(name).expect("what was set has a row");
+        let mut places = broker_places(broker, &names_of(name), name);
+        places.retain(|place| place.source == DYNAMIC_DEFAULT_BROKER_SOURCE);
+        ConfigDescription {
+            name,
+            value: shown(row.kind, Some(value.to_string())),
+            source: DYNAMIC_DEFAULT_BROKER_SOURCE,
+            kind: row.kind,
+            doc: documentation(row),
+            read_only: false,
+            places,
+        }
+    };
+    broker.dynamic.cluster.iter().filter(|(name, _)| wanted(name)).map(describe).collect()
+}
+
+/// What the key means, and whether it does anything.
+fn documentation<C>(row: &ConfigKey<C>) -> Cow<'static, str> {
+    match row.effect {
+        Effect::Nothing => Cow::Owned(format!("{} It has no effect in this version of Corelog.", row.doc)),
+        Effect::Field(_) | Effect::TopicDefault => Cow::Borrowed(row.doc),
+    }
+}
+
+fn shown(kind: Kind, value: Option<String>) -> Option<String> {
+    value.filter(|_| kind != Kind::Password)
+}
+
+/// All of a broker's names for what this one stands for, the strongest first.
+fn names_of(name: &'static str) -> Vec<&'static str> {
+    let stands_here = |row: &&ConfigKey<TopicConfig>| row.synonyms.iter().any(|synonym| synonym.name == name);
+    match TOPIC_KEYS.iter().find(stands_here) {
+        Some(row) => row.synonyms.iter().map(|synonym| synonym.name).collect(),
+        None => [name].into(),
+    }
 }
 
 /// The value of a topic's key where the topic has none.
 fn topic_default(broker: &BrokerConfig, row: &ConfigKey<TopicConfig>) -> Option<String> {
     let set = row.synonyms.iter().find_map(|synonym| {
-        let value = broker.explicit_value(synonym.name)?.times(synonym.factor);
+        let value = row.kind.of_topic(&broker.in_force(synonym.name)?.times(synonym.factor));
         Some(value.to_string())
     });
     set.or_else(|| row.default.map(ToString::to_string))
 }
 
-/// The places of the broker that give a topic's key its default.
-fn broker_places_of_topic_key(broker: &BrokerConfig, row: &ConfigKey<TopicConfig>) -> Vec<ConfigPlace> {
-    let Some(first) = row.synonyms.first() else { return Vec::new() };
-    if row.synonyms.len() == 1 && find(BROKER_KEYS, first.name).is_none() {
-        // A key of Kafka's broker that does nothing here; its default is the topic's.
-        let place = |value: &str| ConfigPlace { name: first.name, value: value.to_string(), source: DEFAULT_SOURCE };
-        return row.default.map(place).into_iter().collect();
-    }
-    let names: Vec<&'static str> = row.synonyms.iter().map(|synonym| synonym.name).collect();
-    broker_places(broker, &names, first.name)
-}
-
 /// Where the broker has a value under one of these names, beginning with the first place that is called `from`.
 fn broker_places(broker: &BrokerConfig, names: &[&'static str], from: &str) -> Vec<ConfigPlace> {
-    let set = names.iter().filter_map(|&name| {
-        let value = broker.explicit(name)?;
-        Some(ConfigPlace { name, value, source: STATIC_BROKER_SOURCE })
-    });
-    let default = names.iter().filter_map(|&name| {
-        let value = find(BROKER_KEYS, name)?.default?.to_string();
-        Some(ConfigPlace { name, value, source: DEFAULT_SOURCE })
-    });
-    set.chain(default).skip_while(|place| place.name != from).collect()
+    let place = |name: &'static str, value: String, source: i8| {
+        let kind = row(name).map_or(Kind::Text, |row| row.kind);
+        ConfigPlace { name, value: shown(kind, Some(value)), source }
+    };
+    let of = |values: &Values, name: &str| values.get(name).map(ToString::to_string);
+    let value_at = |source: i8, name: &str| match source {
+        DYNAMIC_BROKER_SOURCE => of(&broker.dynamic.own, name),
+        DYNAMIC_DEFAULT_BROKER_SOURCE => of(&broker.dynamic.cluster, name),
+        STATIC_BROKER_SOURCE => broker.at_start(name),
+        _ => row(name)?.default.map(ToString::to_string),
+    };
+    [DYNAMIC_BROKER_SOURCE, DYNAMIC_DEFAULT_BROKER_SOURCE, STATIC_BROKER_SOURCE, DEFAULT_SOURCE]
+        .into_iter()
+        .flat_map(|source| names.iter().map(move |&name| (source, name)))
+        .filter_map(|(source, name)| Some(place(name, value_at(source, name)?, source)))
+        .skip_while(|place| place.name != from)
+        .collect()
 }
 
 #[cfg(test)]
@@ -152,7 +217,8 @@ mod tests {
     fn only(mut described: Vec<ConfigDescription>) -> Seen {
         assert_eq!(described.len(), 1);
         let config = described.remove(0);
-        let places = config.places.into_iter().map(|place| (place.name, place.value, place.source)).collect();
+        let value = |place: &ConfigPlace| place.value.clone().unwrap();
+        let places = config.places.iter().map(|place| (place.name, value(place), place.source)).collect();
         (config.value, config.source, places)
     }
 
@@ -222,7 +288,8 @@ mod tests {
         assert_eq!(config.topic_defaults.timestamp_type(), TimestampType::LogAppendTime);
         assert_eq!(of_topic(&config, &[], "message.timestamp.type").0, some("LogAppendTime"));
         let all = describe_broker(&config, |_| true);
-        assert!(all.iter().map(|config| config.name).eq(BROKER_KEYS.iter().map(|row| row.name)));
+        let rows = BROKER_KEYS.iter().chain(inert::keys()).map(|row| row.name);
+        assert!(all.iter().map(|config| config.name).eq(rows.filter(|name| !SHOWN_WHEN_SET.contains(name))));
         assert_eq!(only(describe_broker(&config, |name| name == "node.id")).0, some("7"));
     }
 }

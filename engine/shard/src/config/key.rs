@@ -69,6 +69,8 @@ pub struct Synonym {
 pub enum Kind {
     /// `true` or `false`.
     Boolean,
+    /// A whole number of 16 bits.
+    Short(i64, i64),
     /// A whole number of 32 bits.
     Int(i64, i64),
     /// A whole number of 64 bits.
@@ -77,8 +79,14 @@ pub enum Kind {
     Double(f64, f64),
     /// Any text.
     Text,
+    /// Any text, never shown.
+    Password,
+    /// The name of a Java class.
+    Class,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// One of these words, in capitals or not.
+    AnyCase(&'static [&'static str]),
     /// Words separated by commas; one or more of these, or anything when there are none here.
     List(&'static [&'static str]),
 }
@@ -88,11 +96,11 @@ pub enum Kind {
 pub enum Value {
     /// Of [`Kind::Boolean`].
     Boolean(bool),
-    /// Of [`Kind::Int`] and [`Kind::Long`].
+    /// Of [`Kind::Short`], [`Kind::Int`] and [`Kind::Long`].
     Number(i64),
     /// Of [`Kind::Double`].
     Double(f64),
-    /// Of [`Kind::Text`] and [`Kind::Choice`].
+    /// Of every other kind.
     Text(String),
     /// Of [`Kind::List`].
     List(Vec<String>),
@@ -113,7 +121,7 @@ impl Kind {
             Self::Boolean if text.eq_ignore_ascii_case("true") => Ok(Value::Boolean(true)),
             Self::Boolean if text.eq_ignore_ascii_case("false") => Ok(Value::Boolean(false)),
             Self::Boolean => Err(format!("\"{text}\" is neither true nor false")),
-            Self::Int(min, max) | Self::Long(min, max) => match text.parse::<i64>() {
+            Self::Short(min, max) | Self::Int(min, max) | Self::Long(min, max) => match text.parse::<i64>() {
                 Ok(number) if (min..=max).contains(&number) => Ok(Value::Number(number)),
                 Ok(number) => Err(outside(number, min, max)),
                 Err(_) => Err(format!("\"{text}\" is not a whole number")),
@@ -123,7 +131,11 @@ impl Kind {
                 Ok(number) => Err(format!("{number} is not between {min} and {max}")),
                 Err(_) => Err(format!("\"{text}\" is not a number")),
             },
-            Self::Text => Ok(Value::Text(text.to_owned())),
+            Self::Text | Self::Password | Self::Class => Ok(Value::Text(text.to_owned())),
+            Self::AnyCase(words) => match words.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+                true => Ok(Value::Text(text.to_owned())),
+                false => Err(format!("\"{text}\" is not one of {}", words.join(", "))),
+            },
             Self::Choice(words) => match words.contains(&text) {
                 true => Ok(Value::Text(text.to_owned())),
                 false => Err(format!("\"{text}\" is not one of {}", words.join(", "))),
@@ -136,6 +148,16 @@ impl Kind {
                     None => Ok(Value::List(list)),
                 }
             }
+        }
+    }
+}
+
+impl Kind {
+    /// A broker's value as that of a topic's key of this kind: where -1 means "none", everything below does too.
+    pub(super) fn of_topic(self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::Long(-1, _), Value::Number(..-1)) => Value::Number(-1),
+            _ => value.clone(),
         }
     }
 }

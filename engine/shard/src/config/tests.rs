@@ -26,11 +26,11 @@ fn refusal(pairs: &[(&str, &str)]) -> String {
 
 #[test]
 fn every_name_stands_once_and_every_default_passes_its_own_check() {
-    let broker: BTreeSet<&str> = BROKER_KEYS.iter().map(|row| row.name).collect();
-    assert_eq!(broker.len(), BROKER_KEYS.len());
+    let broker: BTreeSet<&str> = BROKER_KEYS.iter().chain(inert::keys()).map(|row| row.name).collect();
+    assert_eq!(broker.len(), BROKER_KEYS.len() + inert::keys().count());
     let topic: BTreeSet<&str> = TOPIC_KEYS.iter().map(|row| row.name).collect();
     assert_eq!(topic.len(), TOPIC_KEYS.len());
-    for row in BROKER_KEYS {
+    for row in BROKER_KEYS.iter().chain(inert::keys()) {
         assert!(row.default.is_none_or(|text| row.parse(text).is_ok()), "{}", row.name);
         assert!(row.doc.ends_with('.') && row.doc.len() > 10, "{}", row.name);
     }
@@ -325,6 +325,7 @@ fn memory_is_divided_among_shards_but_for_frames() {
 fn every_shard_needs_memory() {
     let config = configured(&[("corelog.memory.bytes", "201326592")]).unwrap();
     assert_eq!(config.check_shards(3), Ok(()));
+    assert_eq!([0, 1, 3, 4, 1 << 20].map(|cores| config.shards_for(cores)), [1, 1, 3, 3, 3]);
     let refused = config.check_shards(4).unwrap_err().to_string();
     assert!(refused.contains("192 MiB are not enough for 4 shards") && refused.contains("256 MiB"), "{refused}");
     assert!(refused.contains("--memory") && refused.contains("--cores"), "{refused}");

@@ -15,6 +15,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use corelog_wire::compression::Compression;
 use corelog_wire::record_batch::TimestampType;
 
 /// Where a record must be before it is acknowledged.
@@ -80,6 +81,16 @@ pub struct TopicConfig {
     pub timestamp_before_max_ms: i64,
     /// `message.timestamp.after.max.ms`: how far a record's timestamp may lie in the future.
     pub timestamp_after_max_ms: i64,
+    /// `compression.type`: the codec in which records are kept; `None` for the producer's.
+    pub compression: Option<Compression>,
+    /// `compression.gzip.level`; -1 for the codec's own.
+    pub gzip_level: i32,
+    /// `compression.zstd.level`.
+    pub zstd_level: i32,
+    /// `flush.messages`: of so many records the last is flushed before it is acknowledged, whatever the durability level.
+    pub flush_messages: u64,
+    /// `flush.ms`: what was appended is flushed after so long, whatever the durability level.
+    pub flush_ms: u64,
     /// `min.insync.replicas`: with fewer, a write with `acks=all` is refused.
     pub min_insync_replicas: i32,
     /// `corelog.durability`.
@@ -113,6 +124,11 @@ impl TopicConfig {
             log_append_time: false,
             timestamp_before_max_ms: 0,
             timestamp_after_max_ms: 0,
+            compression: None,
+            gzip_level: 0,
+            zstd_level: 0,
+            flush_messages: 0,
+            flush_ms: 0,
             min_insync_replicas: 0,
             durability: Durability::Fsync,
             bounds,
@@ -125,6 +141,25 @@ impl TopicConfig {
     #[must_use]
     pub fn timestamp_type(&self) -> TimestampType {
         if self.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime }
+    }
+
+    /// The codec and its level in which a batch of this codec is to be kept, where that is another one.
+    #[must_use]
+    pub fn reencodes(&self, from: Compression) -> Option<(Compression, Option<i32>)> {
+        let to = self.compression.filter(|to| *to != from)?;
+        let level = match to {
+            Compression::Gzip => Some(self.gzip_level).filter(|level| *level != -1),
+            Compression::Zstd => Some(self.zstd_level),
+            // Its codec here has one level.
+            Compression::None | Compression::Snappy | Compression::Lz4 => None,
+        };
+        Some((to, level))
+    }
+
+    /// The most bytes that a batch may unfold to which is to be kept in another codec: it is unfolded in memory.
+    #[must_use]
+    pub fn reencoded_bytes_max(&self) -> usize {
+        usize::try_from(self.bounds.frame_message_bytes_max.saturating_mul(4)).unwrap_or(usize::MAX)
     }
 
     /// This configuration (the broker's defaults) with a topic's own settings over it, checked as CreateTopics and

@@ -21,7 +21,7 @@ use corelog_wire::message::{Message, Request};
 use corelog_wire::record_batch::{BatchBuilder, NewRecord};
 
 use super::Front;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, ConnectionBounds};
 use crate::io::{
     Action, ConnectionId, DirEntry, Disk, EIO, ENOENT, Event, FileId, FileRange, IoError, LogLevel, Now, OpId,
     OpenMode, Piece, Step,
@@ -65,6 +65,8 @@ pub(crate) struct Host {
     pub(crate) slow: BTreeSet<ConnectionId>,
     /// Bytes that were sent from files.
     pub(crate) from_files: usize,
+    /// How many connections the host takes in.
+    pub(crate) bounds: ConnectionBounds,
 }
 
 impl Host {
@@ -123,6 +125,7 @@ impl Host {
             stopped: BTreeSet::new(),
             slow: BTreeSet::new(),
             from_files: 0,
+            bounds: ConnectionBounds::default(),
         };
         host.turn();
         host
@@ -279,6 +282,7 @@ impl Host {
                 Action::Send { to, message } => self.mail.push_back((shard, to, message)),
                 Action::ResumeInput(connection) => assert!(self.paused.remove(&connection), "it was paused"),
                 Action::Close(connection) => assert!(self.closed.insert(connection), "it was open"),
+                Action::LimitConnections(bounds) => self.bounds = bounds,
                 Action::Log { level, message } => self.messages.push((level, message)),
                 Action::Io { op, steps } => self.asked.push_back((op, steps)),
                 Action::Stopped => assert!(self.stopped.insert(shard), "it stops once"),

@@ -16,6 +16,7 @@ use crate::config::TopicConfig;
 use crate::ids::Ids;
 use crate::io::{Action, FileId, IoError, LogLevel, Now, OpId};
 use crate::journal::{EntryKind, Journal, NewEntry};
+use crate::limits;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -40,7 +41,7 @@ pub struct LogLimits {
     /// `log.retention.check.interval.ms`.
     pub retention_check_ms: u64,
     /// `producer.id.expiration.ms`.
-    pub producer_expiration_ms: i64,
+    pub producer_expiration_ms: u64,
     /// Bytes of the file system that stay free for checkpoints and deletion.
     pub reserve_bytes: u64,
 }
@@ -148,6 +149,10 @@ pub struct Logs {
     /// A batch was refused for want of space.
     disk_full: Option<Told>,
     retention_due_us: u64,
+    /// When what is not flushed has to be, because of `flush.ms`.
+    flush_due_us: Option<u64>,
+    /// In this turn.
+    reencoded_bytes: usize,
     pub(super) write_back: WriteBack,
     pub(super) reads: Reads,
     pub(super) repair: IndexRepair,
@@ -180,6 +185,8 @@ impl Logs {
             room_wanted: false,
             disk_full: None,
             retention_due_us: 0,
+            flush_due_us: None,
+            reencoded_bytes: 0,
             write_back,
             reads: Reads::new(limits.read_bytes),
             repair: IndexRepair::default(),
@@ -233,6 +240,11 @@ impl Logs {
     /// Changes a topic's configuration; it counts from the next append on.
     pub fn reconfigure(&mut self, id: PartitionId, config: TopicConfig) {
         self.partition_mut(id).config = config;
+    }
+
+    /// How long the state of a producer that sends nothing is kept, in milliseconds.
+    pub fn set_producer_expiration(&mut self, ms: u64) {
+        self.limits.producer_expiration_ms = ms;
     }
 
     /// This node leads the partition in a new epoch.
@@ -301,7 +313,23 @@ impl Logs {
         let fits = (self.dirty_bytes as usize).saturating_add(bytes) <= self.limits.tail_bytes / 4 * 3;
         // Nothing else may come that would ask for a write-back.
         self.room_wanted |= !fits;
-        fits && self.journal.has_room(bytes)
+        fits && self.journal.has_room(bytes) && self.may_reencode() > 0
+    }
+
+    /// How many bytes this turn may still bring into another codec.
+    pub fn may_reencode(&self) -> usize {
+        limits::REENCODED_BYTES_PER_TURN.saturating_sub(self.reencoded_bytes)
+    }
+
+    /// So many bytes were brought into another codec.
+    pub fn note_reencoded(&mut self, bytes: usize) {
+        self.reencoded_bytes += bytes;
+    }
+
+    /// The turn is over. Returns whether it has brought as much as it may into another codec: somebody may wait for the
+    /// next one.
+    pub fn end_reencoding(&mut self) -> bool {
+        core::mem::take(&mut self.reencoded_bytes) >= limits::REENCODED_BYTES_PER_TURN
     }
 
     /// Appends one validated batch as the producer sent it.
@@ -372,7 +400,11 @@ impl Logs {
         if partition.roll_if_due(&new, now.wall_ms) {
             self.closed_chunks.push_back(id);
         }
-        let level = partition.config.durability;
+        let level = partition.level_of(v.record_count.unsigned_abs().into());
+        if level != Durability::Fsync && partition.config.flush_ms < u64::MAX / 2_000 {
+            let due_us = now.monotonic_us + partition.config.flush_ms * 1_000;
+            self.flush_due_us = Some(self.flush_due_us.map_or(due_us, |due| due.min(due_us)));
+        }
         let entry = NewEntry {
             kind: EntryKind::Records,
             level,
@@ -558,6 +590,9 @@ impl Logs {
         }
         self.retain(now);
         self.write_back_turn(now, actions);
+        if self.flush_due_us.take_if(|due_us| *due_us <= now.monotonic_us).is_some() {
+            self.journal.request_sync(&mut self.ids, actions);
+        }
         self.journal.cut(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
         self.journal.close_if_idle(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
         self.note_reached(now, actions);
@@ -604,7 +639,7 @@ impl Logs {
     /// When the logs want a tick, in microseconds of the monotonic clock.
     pub fn next_deadline_us(&self) -> Option<u64> {
         let journal = self.journal.next_deadline_us();
-        let own = [Some(self.retention_due_us), journal, self.write_back.next_deadline_us()];
+        let own = [Some(self.retention_due_us), journal, self.write_back.next_deadline_us(), self.flush_due_us];
         own.into_iter().flatten().min()
     }
 
@@ -613,7 +648,7 @@ impl Logs {
             return;
         }
         self.retention_due_us = now.monotonic_us + self.limits.retention_check_ms * 1_000;
-        let expired_ms = now.wall_ms.saturating_sub(self.limits.producer_expiration_ms);
+        let expired_ms = now.wall_ms.saturating_sub_unsigned(self.limits.producer_expiration_ms);
         for index in 0..self.partitions.len() {
             let Some(partition) = self.partitions[index].as_deref_mut() else { continue };
             partition.producers.expire(expired_ms);

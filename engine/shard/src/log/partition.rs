@@ -11,7 +11,7 @@ use super::producer_state::{ProducerBatch, ProducerState};
 use super::segment::{AppendedToSegment, Segment};
 use super::tail::{Batch, ChunkPool, Tail};
 use super::{AckPoint, Flushed, PartitionId, Reached};
-use crate::config::TopicConfig;
+use crate::config::{Durability, TopicConfig};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -60,6 +60,8 @@ pub struct Partition {
     pub busy: bool,
     /// The newest journal file use in which it is listed as having entries.
     pub listed_ordinal: u64,
+    /// Records since one was last flushed before its acknowledgement.
+    pub unflushed_records: u64,
     /// The last log start that is in the journal and not durable yet, and when it will be.
     pub log_start_pending: Option<(i64, AckPoint)>,
 }
@@ -127,6 +129,7 @@ impl Partition {
             has_folder: false,
             busy: false,
             listed_ordinal: 0,
+            unflushed_records: 0,
             log_start_pending: None,
         }
     }
@@ -196,6 +199,21 @@ impl Partition {
             0 => self.flushed = Flushed::begin(self.flushed.segment),
             _ => self.roll(0),
         }
+    }
+
+    /// The level at which so many records are to be acknowledged: the topic's, or fsync where `flush.messages` or
+    /// `flush.ms` allows no less.
+    pub fn level_of(&mut self, records: u64) -> Durability {
+        let config = &self.config;
+        self.unflushed_records = self.unflushed_records.saturating_add(records);
+        if config.durability == Durability::Fsync
+            || config.flush_ms == 0
+            || self.unflushed_records >= config.flush_messages
+        {
+            self.unflushed_records = 0;
+            return Durability::Fsync;
+        }
+        config.durability
     }
 
     /// Appends a batch at the log end. `place` says where in the journal it went. Returns how many chunks became full.

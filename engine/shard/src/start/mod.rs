@@ -25,7 +25,7 @@ use crate::log::write_back::{TOPICS, WriteBack};
 use crate::log::{LogLimits, Logs};
 use crate::mesh::{FIRST, SHARDS_MAX, Seat, ShardIndex};
 use crate::metadata::{self, Metadata};
-use crate::shard::{Shard, StartError, StartErrorKind, create_partitions, topic_config};
+use crate::shard::{Shard, StartError, StartErrorKind, create_partitions, set_dynamic, topic_config};
 use crate::superblock::{NewDirectory, Superblock};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -140,7 +140,7 @@ pub fn recover(
     if lens != (config.journal.file_bytes, config.journal.metadata_file_bytes) {
         config.adopt_journal_files(lens.0, lens.1).map_err(refuse)?;
     }
-    let config = config.for_shard(options.shards);
+    let mut config = config.for_shard(options.shards);
 
     let shape = geometry(&superblock, JournalKind::Metadata, FIRST, metadata::FOLDER, &config);
     let metadata_files = Files::open(run.disk, shape, &mut ids[0])?;
@@ -163,6 +163,9 @@ pub fn recover(
     run.report.was_clean = was_clean || run.report.is_new;
     run.remove_other_layouts(layout)?;
     let mut metadata = run.recover_metadata(metadata_files, &config, &superblock, &mut ids[0])?;
+    let node = BrokerId(config.node_id);
+    let refused = set_dynamic(&mut config, metadata.image(), node);
+    refused.into_iter().for_each(|line| run.report.warn(line));
 
     let mut layout = layout;
     if changes {
@@ -288,7 +291,7 @@ fn log_limits(config: &BrokerConfig) -> LogLimits {
         tail_bytes: config.memory.tail as usize,
         read_bytes: config.memory.reads as usize,
         retention_check_ms: config.retention_check_interval_ms,
-        producer_expiration_ms: i64::try_from(config.producer_id_expiration_ms).unwrap_or(i64::MAX),
+        producer_expiration_ms: config.producer_id_expiration_ms,
         reserve_bytes: 2 * config.journal.file_bytes,
     }
 }

@@ -3,6 +3,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec;
 
+use corelog_replication::ids::BrokerId;
+use corelog_replication::metadata::MetadataRecord;
 use corelog_wire::api_key::ApiKey;
 
 use super::*;
@@ -38,7 +40,7 @@ fn every_version_describes_topics_and_this_broker() {
         assert_eq!((results[0].resource_type, results[0].resource_name), (TOPIC_RESOURCE, "t"));
         assert_eq!((results[1].resource_type, results[1].resource_name), (BROKER_RESOURCE, node.as_str()));
         assert_eq!(results[0].configs.len(), TOPIC_KEYS.len());
-        assert_eq!(results[1].configs.len(), BROKER_KEYS.len());
+        assert!(results[1].configs.len() > 300 && results[1].configs.len() > BROKER_KEYS.len());
         let find = |index: usize, name: &str| results[index].configs.iter().find(|row| row.name == name).unwrap();
         let own = find(0, "retention.ms");
         assert_eq!((own.value, own.config_source, own.read_only, own.is_sensitive), (Some("5"), 1, false, false));
@@ -48,13 +50,66 @@ fn every_version_describes_topics_and_this_broker() {
         assert_eq!(synonyms, [("message.max.bytes", Some("2000"), 4), ("message.max.bytes", Some("1048588"), 5)]);
         assert_eq!(find(0, "cleanup.policy").config_source, 5);
         let of_broker = find(1, "message.max.bytes");
-        assert_eq!((of_broker.value, of_broker.config_source, of_broker.read_only), (Some("2000"), 4, true));
+        assert_eq!((of_broker.value, of_broker.config_source, of_broker.read_only), (Some("2000"), 4, false));
+        assert!(find(1, "num.partitions").read_only);
+        let inert = find(1, "num.io.threads");
+        assert_eq!((inert.value, inert.config_source, inert.read_only), (Some("8"), 5, false));
+        assert_eq!(find(1, "ssl.key.password").value, None);
+        assert!(find(1, "ssl.key.password").is_sensitive);
         assert_eq!(find(1, "broker.rack").value, None);
         if version >= 3 {
             assert_eq!((own.config_type, find(0, "cleanup.policy").config_type), (LONG_TYPE, LIST_TYPE));
             assert!(own.documentation.is_some_and(|text| text.contains("removed")));
+            assert!(inert.documentation.is_some_and(|text| text.ends_with("no effect in this version of Corelog.")));
+            assert_eq!(find(1, "ssl.key.password").config_type, PASSWORD_TYPE);
+            assert_eq!(find(1, "ssl.engine.factory.class").config_type, CLASS_TYPE);
+            assert_eq!(find(1, "transaction.state.log.replication.factor").config_type, SHORT_TYPE);
         }
     }
+}
+
+#[test]
+fn every_place_of_a_value_is_named_and_secrets_are_not_told() {
+    let mut host = Host::with(|config| {
+        config.set("message.max.bytes", "2000").unwrap();
+        config.set("ssl.key.password", "hush").unwrap();
+    });
+    host.create_topic("t", 1, &[("max.message.bytes", "5000")]);
+    let key = "message.max.bytes".to_string();
+    let set = [
+        MetadataRecord::BrokerConfig { key: key.clone(), value: Some("3000".to_string()) },
+        MetadataRecord::OwnBrokerConfig { broker_id: BrokerId(NODE_ID), key, value: Some("4000".to_string()) },
+        MetadataRecord::OwnBrokerConfig {
+            broker_id: BrokerId(NODE_ID + 1),
+            key: "num.io.threads".to_string(),
+            value: Some("99".to_string()),
+        },
+    ];
+    host.propose(&set);
+    host.apply_metadata();
+    let id = host.open(1);
+    let node = NODE_ID.to_string();
+    let resources = [resource(TOPIC_RESOURCE, "t"), resource(BROKER_RESOURCE, &node), resource(BROKER_RESOURCE, "")];
+    let wish = DescribeConfigsRequest { include_synonyms: true, ..request(&resources) };
+    let reply = host.ask(id, 4, &wish);
+    let response: DescribeConfigsResponse<'_> = decode(ApiKey::DescribeConfigs, 4, &reply);
+    let results: Vec<_> = response.results.iter().collect();
+    let places = |index: usize, name: &str| {
+        let row = results[index].configs.iter().find(|row| row.name == name).unwrap();
+        row.synonyms.iter().map(|place| (place.value.unwrap().to_string(), place.source)).collect::<Vec<_>>()
+    };
+    let all = [("5000", 1), ("4000", 2), ("3000", 3), ("2000", 4), ("1048588", 5)];
+    let all: Vec<_> = all.iter().map(|(value, source)| (value.to_string(), *source)).collect();
+    assert_eq!(places(0, "max.message.bytes"), all);
+    assert_eq!(places(1, "message.max.bytes"), all[1..]);
+    assert_eq!(places(1, "num.io.threads"), [("8".to_string(), 5)]);
+    let of_all: Vec<_> = results[2].configs.iter().map(|row| (row.name, row.value, row.config_source)).collect();
+    assert_eq!(of_all, [("message.max.bytes", Some("3000"), 3)]);
+    assert_eq!(places(2, "message.max.bytes"), all[2..3]);
+    let secret = results[1].configs.iter().find(|row| row.name == "ssl.key.password").unwrap();
+    assert_eq!((secret.value, secret.config_source, secret.is_sensitive), (None, 4, true));
+    assert!(secret.synonyms.iter().all(|place| place.value.is_none()));
+    assert!(!reply.windows(4).any(|bytes| bytes == b"hush"));
 }
 
 #[test]

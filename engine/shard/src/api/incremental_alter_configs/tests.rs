@@ -3,7 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec;
 
-use corelog_wire::api::describe_configs::{BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, TOPIC_RESOURCE};
+use corelog_wire::api::describe_configs::{
+    BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE,
+};
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 
@@ -101,11 +103,13 @@ fn resources_succeed_and_fail_on_their_own_and_as_a_whole() {
         (TOPIC_RESOURCE, "number", &[("segment.ms", APPEND_OPERATION, Some("7"))], ErrorCode::INVALID_CONFIG),
         (TOPIC_RESOURCE, "operation", &[("segment.ms", 9, Some("7"))], ErrorCode::INVALID_REQUEST),
         (TOPIC_RESOURCE, "a/b", &[set("segment.ms", "7")], ErrorCode::INVALID_TOPIC_EXCEPTION),
-        (BROKER_RESOURCE, &node, &[set("log.retention.ms", "7")], ErrorCode::INVALID_REQUEST),
+        (BROKER_RESOURCE, &node, &[set("num.partitions", "7")], ErrorCode::INVALID_REQUEST),
         (BROKER_RESOURCE, "", &[("log.retention.ms", DELETE_OPERATION, None)], ErrorCode::NONE),
         (BROKER_RESOURCE, "99", &[], ErrorCode::INVALID_REQUEST),
         (BROKER_LOGGER_RESOURCE, &node, &[set("root", "DEBUG")], ErrorCode::INVALID_CONFIG),
-        (16, "metrics", &[], ErrorCode::INVALID_REQUEST),
+        (CLIENT_METRICS_RESOURCE, "metrics", &[], ErrorCode::INVALID_REQUEST),
+        (GROUP_RESOURCE, "group", &[], ErrorCode::INVALID_REQUEST),
+        (0, "", &[], ErrorCode::INVALID_REQUEST),
     ];
     let resources: Vec<_> = cases.iter().map(|(kind, name, changes, _)| (*kind, *name, *changes)).collect();
     send(&mut host, id, 1, false, &resources);
@@ -116,6 +120,111 @@ fn resources_succeed_and_fail_on_their_own_and_as_a_whole() {
     for name in ["half", "twice", "null", "same"] {
         assert_eq!(config(&mut host, name, "segment.ms"), None, "{name}");
     }
+}
+
+#[test]
+fn brokers_settings_act_at_once_on_topics_without_their_own_and_survive() {
+    let mut host = Host::with(|config| config.set("log.retention.ms", "1").unwrap());
+    let plain = host.create_topic("plain", 1, &[]);
+    let own = host.create_topic("own", 1, &[("retention.ms", "5")]);
+    let id = host.open(1);
+    let node = NODE_ID.to_string();
+    let retention = |host: &mut Host| {
+        [plain, own].map(|topic| {
+            let partition = host.partition(topic, 0);
+            host.logs().partition(partition).config.retention_ms
+        })
+    };
+    assert_eq!(retention(&mut host), [1, 5]);
+    let change = |host: &mut Host, name: &str, changes: &[Change<'_>]| {
+        send(host, id, 1, false, &[(BROKER_RESOURCE, name, changes)]);
+        assert_eq!(host.try_reply(id), None, "nothing is acknowledged before it is durable");
+        host.apply_metadata();
+        assert_eq!(results(host, id, 1), [(name.to_string(), ErrorCode::NONE)]);
+    };
+    change(&mut host, "", &[("log.retention.ms", SET_OPERATION, Some("2"))]);
+    assert_eq!(retention(&mut host), [2, 5]);
+    change(&mut host, &node, &[("log.retention.ms", SET_OPERATION, Some("3"))]);
+    assert_eq!(retention(&mut host), [3, 5]);
+    host.restart();
+    assert_eq!(retention(&mut host), [3, 5]);
+    let id = host.open(1);
+    for name in ["", &node] {
+        send(&mut host, id, 1, false, &[(BROKER_RESOURCE, name, &[("log.retention.ms", DELETE_OPERATION, None)])]);
+    }
+    host.apply_metadata();
+    assert_eq!(retention(&mut host), [1, 5]);
+    assert!(host.image().broker_configs().is_empty() && host.image().own_broker_configs().is_empty());
+}
+
+#[test]
+fn of_a_brokers_settings_only_those_change_that_can() {
+    let mut host = Host::with(|config| config.set("message.max.bytes", "200000").unwrap());
+    let id = host.open(1);
+    let node = NODE_ID.to_string();
+    let cases: &[(&str, &str, ErrorCode)] = &[
+        ("num.partitions", "3", ErrorCode::INVALID_REQUEST),
+        ("log.retention.hours", "3", ErrorCode::INVALID_REQUEST),
+        ("log.retention.ms", "soon", ErrorCode::INVALID_REQUEST),
+        ("message.max.bytes", "-1", ErrorCode::INVALID_REQUEST),
+        ("message.max.bytes", "2000000000", ErrorCode::INVALID_REQUEST),
+        ("log.segment.bytes", "0", ErrorCode::INVALID_REQUEST),
+        ("ssl.keystore.type", "JKS", ErrorCode::INVALID_REQUEST),
+        ("listeners", "PLAINTEXT://:1", ErrorCode::INVALID_REQUEST),
+        ("max.connections", "0", ErrorCode::INVALID_REQUEST),
+        ("max.connections.per.ip", "0", ErrorCode::INVALID_REQUEST),
+        ("max.connections.per.ip.overrides", "a:x", ErrorCode::INVALID_REQUEST),
+        ("no.such.key", "1", ErrorCode::INVALID_REQUEST),
+        ("", "1", ErrorCode::INVALID_REQUEST),
+        ("num.io.threads", "9", ErrorCode::NONE),
+        ("compression.type", "zstd", ErrorCode::NONE),
+    ];
+    for (key, value, code) in cases {
+        let changes = [(*key, SET_OPERATION, Some(*value))];
+        for name in ["", &node] {
+            send(&mut host, id, 1, false, &[(BROKER_RESOURCE, name, &changes)]);
+            host.apply_metadata();
+            assert_eq!(results(&mut host, id, 1), [(name.to_string(), *code)], "{key}={value}");
+        }
+    }
+    let append = |key: &'static str, value| (key, APPEND_OPERATION, Some(value));
+    let lists: &[(Change<'_>, ErrorCode)] = &[
+        (append("log.cleanup.policy", "compact"), ErrorCode::NONE),
+        (append("log.retention.ms", "1"), ErrorCode::INVALID_CONFIG),
+        (("log.cleanup.policy", SUBTRACT_OPERATION, Some("delete")), ErrorCode::NONE),
+        (append("log.cleanup.policy", "squash"), ErrorCode::INVALID_REQUEST),
+    ];
+    for (change, code) in lists {
+        send(&mut host, id, 1, false, &[(BROKER_RESOURCE, &node, &[*change])]);
+        host.apply_metadata();
+        assert_eq!(results(&mut host, id, 1), [(node.clone(), *code)], "{change:?}");
+    }
+    let policy = host.config().topic_defaults.cleanup_policy;
+    assert!(policy.compact && !policy.delete);
+    let noted =
+        |key: &str| host.messages.iter().any(|(_, message)| message.contains(key) && message.contains("no effect"));
+    assert!(noted("num.io.threads") && !noted("log.cleanup.policy"));
+}
+
+/// What is set in one place is checked together with what is on its way to the other.
+#[test]
+fn of_brokers_changes_that_come_at_once_none_is_lost() {
+    let mut host = Host::new();
+    let ids: Vec<_> = (1..=3).map(|number| host.open(number)).collect();
+    let node = NODE_ID.to_string();
+    let overrides: &[Change<'_>] = &[("max.connections.per.ip.overrides", SET_OPERATION, Some("127.0.0.1:5"))];
+    let nobody_else: &[Change<'_>] = &[("max.connections.per.ip", SET_OPERATION, Some("0"))];
+    send(&mut host, ids[0], 1, false, &[(BROKER_RESOURCE, "", overrides)]);
+    send(&mut host, ids[1], 1, false, &[(BROKER_RESOURCE, &node, nobody_else)]);
+    send(&mut host, ids[2], 1, false, &[(BROKER_RESOURCE, &node, &[("num.io.threads", SET_OPERATION, Some("9"))])]);
+    host.apply_metadata();
+    for (id, name) in ids.into_iter().zip(["", &node, &node]) {
+        assert_eq!(results(&mut host, id, 1), [(name.to_string(), ErrorCode::NONE)]);
+    }
+    let connections = host.config().connections.clone();
+    assert_eq!(connections, host.bounds, "the host knows");
+    assert_eq!((connections.per_ip_max, connections.per_ip_overrides), (0, vec![("127.0.0.1".to_string(), 5)]));
+    assert_eq!(host.image().own_broker_configs().len(), 2);
 }
 
 #[test]

@@ -4,14 +4,18 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use corelog_replication::ids::{BrokerId, LeaderEpoch, PartitionEpoch};
+use corelog_replication::metadata::{MetadataRecord, PartitionAssignment};
+use corelog_wire::api::api_versions::ApiVersionsRequest;
+use corelog_wire::api::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use corelog_wire::api::produce::PartitionProduceData;
 use corelog_wire::api_key::ApiKey;
-use corelog_wire::compression::Compression;
+use corelog_wire::compression::{Compression, decompress};
 use corelog_wire::ids::TopicId;
-use corelog_wire::record_batch::{BatchBuilder, NewRecord};
+use corelog_wire::record_batch::{BatchBuilder, NewRecord, TimestampType};
 
 use super::*;
-use crate::front::testing::{Host, batch, decode};
+use crate::front::testing::{Host, NODE_ID, batch, decode};
 use crate::io::ConnectionId;
 
 /// What became of a partition, with all that the version says about it.
@@ -372,4 +376,217 @@ fn points_join_to_the_later_and_stricter() {
     assert_eq!(join(at(5, write), at(4, write)), at(5, write));
     assert_eq!(join(at(5, write), at(4, fsync)), at(5, fsync));
     assert_eq!(join(at(3, fsync), at(4, fsync)), at(4, fsync));
+}
+
+/// A batch of an idempotent producer, with this many records of 100 bytes.
+fn batch_of(compression: Compression, base_sequence: i32, records: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new().compression(compression, None).producer(9, 2, base_sequence);
+    for number in 0..records {
+        let value = number.to_string().repeat(100);
+        let value = &value.as_bytes()[..100];
+        builder.append(&NewRecord {
+            timestamp: 1_000 + number as i64,
+            key: Some(b"k"),
+            value: Some(value),
+            headers: &[],
+        });
+    }
+    builder.build()
+}
+
+/// What the log has of a partition, batch by batch.
+fn stored(host: &mut Host, topic: &str) -> Vec<Vec<u8>> {
+    let id = host.open(1_000);
+    let partition =
+        FetchPartition { partition: 0, fetch_offset: 0, partition_max_bytes: 1 << 20, ..Default::default() };
+    let partitions = [partition];
+    let topics = [FetchTopic { topic, partitions: (&partitions).into(), ..Default::default() }];
+    let request = FetchRequest {
+        max_wait_ms: 0,
+        min_bytes: 0,
+        max_bytes: 1 << 20,
+        session_epoch: -1,
+        topics: (&topics).into(),
+        ..Default::default()
+    };
+    host.send(id, 11, &request);
+    host.commit();
+    let reply = host.reply(id);
+    host.disconnect(id);
+    let response: FetchResponse<'_> = decode(ApiKey::Fetch, 11, &reply);
+    let records = response.responses.first().unwrap().partitions.first().unwrap().records.unwrap();
+    let mut rest = records.as_slice().unwrap();
+    let mut batches = vec![];
+    while let Ok((batch, behind)) = RecordBatch::split_from(rest) {
+        batches.push(rest[..batch.size()].to_vec());
+        rest = behind;
+    }
+    batches
+}
+
+#[test]
+fn records_are_kept_in_the_codec_of_the_topic() {
+    for (name, kept) in [
+        ("producer", None),
+        ("uncompressed", Some(Compression::None)),
+        ("gzip", Some(Compression::Gzip)),
+        ("snappy", Some(Compression::Snappy)),
+        ("lz4", Some(Compression::Lz4)),
+        ("zstd", Some(Compression::Zstd)),
+    ] {
+        let mut host = Host::new();
+        host.create_topic("t", 1, &[("compression.type", name)]);
+        let id = host.open(1);
+        let sources: Vec<_> =
+            (0..).step_by(50).zip(Compression::ALL).map(|(at, from)| batch_of(from, at, 50)).collect();
+        for (count, source) in sources.iter().enumerate() {
+            for _ in 0..2 {
+                // Sent again it is known again.
+                let answer = produce(&mut host, id, &Request { records: Some(source), ..Default::default() });
+                assert_eq!((answer.error, answer.base_offset), (ErrorCode::NONE, 50 * count as i64), "{name}");
+            }
+        }
+        let stored = stored(&mut host, "t");
+        assert_eq!(stored.len(), sources.len());
+        for (number, ((bytes, source), from)) in stored.iter().zip(&sources).zip(Compression::ALL).enumerate() {
+            let (batch, _) = RecordBatch::split_from(bytes).unwrap();
+            let (source, _) = RecordBatch::split_from(source).unwrap();
+            assert!(batch.has_valid_crc());
+            assert_eq!(batch.attributes().compression(), Some(kept.unwrap_or(from)), "{name} from {from}");
+            assert_eq!(batch.base_offset(), 50 * number as i64);
+            assert_eq!((batch.producer_id(), batch.producer_epoch()), (9, 2));
+            assert_eq!((batch.base_sequence(), batch.record_count()), (50 * number as i32, 50));
+            assert_eq!((batch.max_timestamp(), batch.last_offset_delta()), (1_049, 49));
+            let plain = |batch: &RecordBatch<'_>| {
+                decompress(batch.attributes().compression().unwrap(), batch.payload(), 1 << 20).unwrap()
+            };
+            assert_eq!(plain(&batch), plain(&source), "{name} from {from}");
+        }
+    }
+}
+
+#[test]
+fn the_brokers_time_goes_with_the_topics_codec() {
+    let mut host = Host::new();
+    host.create_topic("t", 1, &[("compression.type", "zstd"), ("message.timestamp.type", "LogAppendTime")]);
+    let id = host.open(1);
+    let source = batch_of(Compression::Gzip, 0, 50);
+    let answer = produce(&mut host, id, &Request { records: Some(&source), ..Default::default() });
+    assert_eq!((answer.error, answer.log_append_time_ms), (ErrorCode::NONE, host.now.wall_ms));
+    let now_ms = host.now.wall_ms;
+    let stored = stored(&mut host, "t");
+    let (batch, _) = RecordBatch::split_from(&stored[0]).unwrap();
+    assert!(batch.has_valid_crc());
+    assert_eq!((batch.attributes().timestamp_type(), batch.max_timestamp()), (TimestampType::LogAppendTime, now_ms));
+}
+
+#[test]
+fn another_codec_is_made_turn_by_turn_while_others_are_served() {
+    let mut host = Host::new();
+    host.create_topic("slow", 1, &[("compression.type", "gzip")]);
+    host.create_topic("fast", 1, &[]);
+    let ids: Vec<_> = (1..=3).map(|number| host.open(number)).collect();
+    let large = batch_of(Compression::None, 0, 3_000);
+    let turns = large.len() / limits::REENCODED_BYTES_PER_TURN;
+    assert!(turns >= 4);
+    send(&mut host, ids[0], &Request { topic: "slow", records: Some(&large), ..Default::default() });
+    let small = batch(&["a"]);
+    send(&mut host, ids[1], &Request { topic: "fast", records: Some(&small), ..Default::default() });
+    for _ in 2..turns {
+        assert!(host.has_more(), "it goes on by itself");
+        host.ask(ids[2], 4, &ApiVersionsRequest::default());
+        assert_eq!((host.try_reply(ids[0]), host.try_reply(ids[1])), (None, None));
+    }
+    host.commit();
+    for (id, topic) in [(ids[0], "slow"), (ids[1], "fast")] {
+        let reply = host.reply(id);
+        assert_eq!(answer(12, &reply).error, ErrorCode::NONE, "{topic}");
+    }
+    assert!(stored(&mut host, "slow")[0].len() < large.len() / 4);
+    // Whoever leaves in the middle leaves nothing behind.
+    send(&mut host, ids[0], &Request { topic: "slow", records: Some(&large), ..Default::default() });
+    host.disconnect(ids[0]);
+    host.commit();
+    assert!(host.front().is_idle());
+}
+
+#[test]
+fn what_is_too_large_in_the_topics_codec_is_refused() {
+    let mut host = Host::with(|config| config.set("corelog.memory.bytes", "67108864").unwrap());
+    host.create_topic("plain", 1, &[("compression.type", "uncompressed"), ("max.message.bytes", "5000")]);
+    host.create_topic("gzip", 1, &[("compression.type", "gzip")]);
+    let id = host.open(1);
+    let records = batch_of(Compression::Zstd, 0, 100);
+    assert!(records.len() < 5_000);
+    let answer = produce(&mut host, id, &Request { topic: "plain", records: Some(&records), ..Default::default() });
+    assert_eq!((answer.error, answer.base_offset), (ErrorCode::MESSAGE_TOO_LARGE, -1));
+    assert!(answer.message.unwrap().contains("max.message.bytes"));
+    let mut builder = BatchBuilder::new();
+    builder.append(&NewRecord { timestamp: 0, key: None, value: Some(&vec![0; 9 << 20]), headers: &[] });
+    let records = builder.compression(Compression::Zstd, None).build();
+    let answer = produce(&mut host, id, &Request { topic: "gzip", records: Some(&records), ..Default::default() });
+    assert_eq!(answer.error, ErrorCode::MESSAGE_TOO_LARGE, "an eighth of the memory");
+}
+
+#[test]
+fn replicas_in_sync_are_asked_for_as_far_as_there_are_replicas() {
+    let mut host = Host::new();
+    host.create_topic("one", 1, &[("min.insync.replicas", "2")]);
+    let topic_id = TopicId([5; 16]);
+    let assignment = PartitionAssignment {
+        index: PartitionIndex(0),
+        replicas: vec![BrokerId(NODE_ID), BrokerId(NODE_ID + 1)],
+        leader: BrokerId(NODE_ID),
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(0),
+    };
+    let (key, value) = ("min.insync.replicas".to_string(), Some("2".to_string()));
+    host.propose(&[
+        MetadataRecord::Topic { name: "two".to_string(), topic_id, partitions: vec![assignment] },
+        MetadataRecord::TopicConfig { topic_id, key, value },
+    ]);
+    host.apply_metadata();
+    let id = host.open(1);
+    let records = batch(&["a"]);
+    for (topic, acks, error) in
+        [("one", -1, ErrorCode::NONE), ("two", -1, ErrorCode::NOT_ENOUGH_REPLICAS), ("two", 1, ErrorCode::NONE)]
+    {
+        let answer = produce(&mut host, id, &Request { topic, acks, records: Some(&records), ..Default::default() });
+        assert_eq!(answer.error, error, "{topic} {acks}");
+    }
+}
+
+#[test]
+fn the_flush_settings_are_a_floor_under_the_level() {
+    let mut host = Host::new();
+    let memory = ("corelog.durability", "memory");
+    host.create_topic("third", 1, &[memory, ("flush.messages", "3")]);
+    host.create_topic("each", 1, &[memory, ("flush.ms", "0")]);
+    host.create_topic("later", 1, &[memory, ("flush.ms", "50")]);
+    let id = host.open(1);
+    let records = batch(&["a"]);
+    for (topic, waits) in
+        [("third", [false, false, true, false, false, true]), ("each", [true; 6]), ("later", [false; 6])]
+    {
+        for (number, waits) in waits.into_iter().enumerate() {
+            send(&mut host, id, &Request { topic, records: Some(&records), ..Default::default() });
+            let at_once = host.try_reply(id);
+            assert_eq!(at_once.is_none(), waits, "{topic} {number}");
+            host.commit();
+            let reply = at_once.unwrap_or_else(|| host.reply(id));
+            assert_eq!(answer(12, &reply).error, ErrorCode::NONE);
+        }
+    }
+    let is_flushed = |host: &mut Host| {
+        let written = |sequence: &u64| host.logs().reached(AckPoint { sequence: *sequence, level: Durability::Write });
+        let last = (1..).take_while(written).last().unwrap();
+        host.logs().reached(AckPoint { sequence: last, level: Durability::Fsync })
+    };
+    assert!(!is_flushed(&mut host));
+    host.advance_ms(49);
+    host.commit();
+    assert!(!is_flushed(&mut host), "an idle journal is closed later still");
+    host.advance_ms(1);
+    host.commit();
+    assert!(is_flushed(&mut host));
 }

@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+const COMPRESSION_TYPE: Kind = Kind::Choice(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
 const JOURNAL_FILE_BYTES_MIN: i64 = 16 << 10;
 const JOURNAL_FILE_BYTES_MAX: i64 = 4 << 30;
 const I32_MAX: i64 = i32::MAX as i64;
@@ -25,6 +26,30 @@ fn listeners(value: &Value) -> Result<Vec<Listener>, String> {
         Ok(Listener { name: name.to_ascii_uppercase(), endpoint })
     };
     value.list().iter().map(read).collect()
+}
+
+/// Reads the elements of `max.connections.per.ip.overrides`.
+fn per_ip_overrides(text: &str) -> Result<Vec<(String, usize)>, String> {
+    let read = |pair: &str| {
+        let wrong = || format!("\"{pair}\" is not ADDRESS:NUMBER, such as 127.0.0.1:100");
+        let (host, number) = pair.rsplit_once(':').ok_or_else(wrong)?;
+        let host = host.trim().trim_start_matches('[').trim_end_matches(']');
+        let number: u32 = number.trim().parse().map_err(|_| wrong())?;
+        match host {
+            "" => Err(wrong()),
+            host => Ok((host.to_owned(), number as usize)),
+        }
+    };
+    text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(read).collect()
+}
+
+/// The one directory of a list.
+fn only_directory(value: &Value) -> Result<String, String> {
+    match value.list() {
+        [one] => Ok(one.clone()),
+        [] => Err("is empty: give a directory".to_string()),
+        [_, ..] => Err("names several directories, Corelog has one".to_string()),
+    }
 }
 
 /// `None` for Kafka's "negative means never".
@@ -124,12 +149,12 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
     ),
     field(
         "listener.security.protocol.map",
-        Kind::List(&[]),
+        Kind::Text,
         Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"),
         "Which protocol each listener's name stands for. Only PLAINTEXT is built yet.",
         |config, value| {
             config.protocols.clear();
-            for pair in value.list() {
+            for pair in value.text().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
                 let (name, protocol) =
                     pair.split_once(':').ok_or_else(|| format!("\"{pair}\" is not NAME:PROTOCOL"))?;
                 config.protocols.insert(name.trim().to_ascii_uppercase(), protocol.trim().to_ascii_uppercase());
@@ -149,12 +174,13 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
     ),
     field(
         "log.dir",
-        Kind::Text,
+        Kind::List(&[]),
         Some("./corelog-data"),
         "The data directory. `log.dirs` wins over it.",
         |config, value| {
+            let directory = only_directory(value)?;
             if !config.is_set("log.dirs") {
-                config.data_dir = optional(value).ok_or("is empty: give a directory")?;
+                config.data_dir = directory;
             }
             Ok(())
         },
@@ -164,13 +190,9 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         Kind::List(&[]),
         None,
         "The data directory. Corelog has one; put several disks below one file system.",
-        |config, value| match value.list() {
-            [one] => {
-                config.data_dir = one.clone();
-                Ok(())
-            }
-            [] => Err("is empty: give a directory".to_string()),
-            [_, ..] => Err("names several directories, Corelog has one".to_string()),
+        |config, value| {
+            config.data_dir = only_directory(value)?;
+            Ok(())
         },
     ),
     field(
@@ -233,7 +255,37 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         Some("2147483647"),
         "The most connections at a time. The limit of open files bounds it too.",
         |config, value| {
-            config.connections_max = value.size();
+            config.connections.total_max = value.size();
+            Ok(())
+        },
+    ),
+    field(
+        "max.connections.per.ip",
+        Kind::Int(0, I32_MAX),
+        Some("2147483647"),
+        "The most connections at a time from one address.",
+        |config, value| {
+            config.connections.per_ip_max = value.size();
+            Ok(())
+        },
+    ),
+    field(
+        "max.connections.per.ip.overrides",
+        Kind::Text,
+        Some(""),
+        "The same for single addresses or hosts, as ADDRESS:NUMBER, separated by commas.",
+        |config, value| {
+            config.connections.per_ip_overrides = per_ip_overrides(value.text())?;
+            Ok(())
+        },
+    ),
+    field(
+        "max.connection.creation.rate",
+        Kind::Int(0, I32_MAX),
+        Some("2147483647"),
+        "The most connections that are taken in within a second; more wait until the next.",
+        |config, value| {
+            config.connections.rate_max = value.size();
             Ok(())
         },
     ),
@@ -374,6 +426,32 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         Kind::Long(0, i64::MAX),
         Some("3600000"),
         "Default of `message.timestamp.after.max.ms`.",
+    ),
+    topic_default(
+        "log.flush.interval.messages",
+        Kind::Long(1, i64::MAX),
+        Some("9223372036854775807"),
+        "Default of `flush.messages`.",
+    ),
+    topic_default(
+        "log.flush.interval.ms",
+        Kind::Long(i64::MIN, i64::MAX),
+        None,
+        "Default of `flush.ms`; `log.flush.scheduler.interval.ms` where it is not set.",
+    ),
+    topic_default("compression.type", COMPRESSION_TYPE, Some("producer"), "Default of the topics' key of that name."),
+    topic_default(
+        "compression.gzip.level",
+        Kind::Int(-1, 9),
+        Some("-1"),
+        "Default of the topics' key of that name. 0 is not a level.",
+    ),
+    topic_default("compression.lz4.level", Kind::Int(1, 17), Some("9"), "Default of the topics' key of that name."),
+    topic_default(
+        "compression.zstd.level",
+        Kind::Int(-131_072, 22),
+        Some("3"),
+        "Default of the topics' key of that name.",
     ),
     topic_default("min.insync.replicas", Kind::Int(1, I32_MAX), Some("1"), "Default of the topics' key of that name."),
     topic_default(

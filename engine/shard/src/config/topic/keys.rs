@@ -4,6 +4,7 @@ use super::{CleanupPolicy, Durability, TopicConfig};
 use crate::config::key::{ConfigKey, Effect, Kind, Synonym};
 use alloc::format;
 use alloc::string::{String, ToString};
+use corelog_wire::compression::Compression;
 
 const fn same(name: &'static str) -> Synonym {
     Synonym { name, factor: 1 }
@@ -53,10 +54,13 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         kind: Kind::Int(-1, 9),
         default: Some("-1"),
         synonyms: &[same("compression.gzip.level")],
-        doc: "The level at which the broker would compress with gzip. Corelog keeps what the producer sent.",
-        effect: Effect::Field(|_, value| match value.number() {
+        doc: "The level at which the broker compresses with gzip, where `compression.type` asks for it. -1: the codec's own.",
+        effect: Effect::Field(|config, value| match value.number() {
             0 => Err("0 is not a level: -1 is the codec's own, 1 the fastest, 9 the best".to_string()),
-            _ => Ok(()),
+            level => {
+                config.gzip_level = i32::try_from(level).expect("the row's range fits 32 bits");
+                Ok(())
+            }
         }),
     },
     ConfigKey {
@@ -64,7 +68,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         kind: Kind::Int(1, 17),
         default: Some("9"),
         synonyms: &[same("compression.lz4.level")],
-        doc: "The level at which the broker would compress with lz4. Corelog keeps what the producer sent.",
+        doc: "The level at which the broker compresses with lz4. The codec here has one level.",
         effect: Effect::Nothing,
     },
     ConfigKey {
@@ -72,16 +76,23 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         kind: Kind::Choice(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
         default: Some("producer"),
         synonyms: &[same("compression.type")],
-        doc: "The codec in which a topic's records are kept. Corelog keeps what the producer sent, whatever is set here.",
-        effect: Effect::Nothing,
+        doc: "The codec in which records are kept: that of the producer, or one that the broker changes them to when they arrive. \
+              A batch unfolds in memory for this, to an eighth of the broker's memory at most.",
+        effect: Effect::Field(|config, value| {
+            config.compression = Compression::from_name(value.text());
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "compression.zstd.level",
         kind: Kind::Int(-131_072, 22),
         default: Some("3"),
         synonyms: &[same("compression.zstd.level")],
-        doc: "The level at which the broker would compress with zstd. Corelog keeps what the producer sent.",
-        effect: Effect::Nothing,
+        doc: "The level at which the broker compresses with zstd, where `compression.type` asks for it.",
+        effect: Effect::Field(|config, value| {
+            config.zstd_level = i32::try_from(value.number()).expect("the row's range fits 32 bits");
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "delete.retention.ms",
@@ -115,16 +126,24 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         kind: Kind::Long(1, i64::MAX),
         default: Some("9223372036854775807"),
         synonyms: &[same("log.flush.interval.messages")],
-        doc: "In Kafka, records between two flushes. Corelog has `corelog.durability` instead.",
-        effect: Effect::Nothing,
+        doc: "Of so many records the last one is flushed to stable storage before it is acknowledged, and all before it with it, \
+              where `corelog.durability` asks for less. 1: every batch.",
+        effect: Effect::Field(|config, value| {
+            config.flush_messages = value.unsigned();
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "flush.ms",
         kind: Kind::Long(0, i64::MAX),
         default: Some("9223372036854775807"),
         synonyms: &[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")],
-        doc: "In Kafka, time between two flushes. Corelog has `corelog.durability` instead.",
-        effect: Effect::Nothing,
+        doc: "What was appended is flushed to stable storage after so many milliseconds at the latest, where \
+              `corelog.durability` asks for less. 0: before it is acknowledged.",
+        effect: Effect::Field(|config, value| {
+            config.flush_ms = value.unsigned();
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "follower.replication.throttled.replicas",
@@ -256,7 +275,8 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         kind: Kind::Int(1, I32_MAX),
         default: Some("1"),
         synonyms: &[same("min.insync.replicas")],
-        doc: "With fewer replicas in sync, a write with acks=all is refused.",
+        doc: "With fewer replicas in sync, a write with acks=all is refused. Counts up to the number of replicas that the \
+              partition has: a single one is enough for itself, as in Kafka.",
         effect: Effect::Field(|config, value| {
             config.min_insync_replicas = i32::try_from(value.number()).expect("the row's range fits 32 bits");
             Ok(())
