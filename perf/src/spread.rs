@@ -4,12 +4,12 @@
 use crate::cpu::{self, Sample};
 use crate::{Target, stay_on};
 use clap::Args;
-use corelog_wire::api::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
-use corelog_wire::decoder::Decoder;
-use corelog_wire::frame::encode_request;
-use corelog_wire::header::{RequestHeader, ResponseHeader};
-use corelog_wire::message::{Message, Request};
-use corelog_wire::record_batch::{BatchBuilder, NewRecord};
+use corelog_client::wire::api::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
+use corelog_client::wire::decoder::Decoder;
+use corelog_client::wire::frame::encode_request;
+use corelog_client::wire::header::{RequestHeader, ResponseHeader};
+use corelog_client::wire::message::{Message, Request};
+use corelog_client::wire::record_batch::{BatchBuilder, NewRecord};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

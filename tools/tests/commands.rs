@@ -45,8 +45,7 @@ impl Cluster {
             return Self { bootstrap, broker: None };
         }
         let folder = tempfile::tempdir().unwrap();
-        let two_cores = ["--memory", "128MiB", "--cores", "2"];
-        let broker = Broker::start_with(&folder.path().join("data"), &[&two_cores, more].concat());
+        let broker = Broker::start_on(2, &folder.path().join("data"), more);
         Self { bootstrap: broker.address().to_owned(), broker: Some((broker, folder)) }
     }
 

@@ -20,3 +20,6 @@ pub mod metadata;
 pub mod offsets;
 pub mod partitioner;
 pub mod producer;
+
+/// The messages and record batches that the client speaks, for who sends frames of their own.
+pub use corelog_wire as wire;

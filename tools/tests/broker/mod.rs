@@ -43,12 +43,8 @@ impl Broker {
 
     pub fn start_on(cores: u32, data_dir: &Path, more: &[&str]) -> Self {
         let (cores, memory) = (cores.to_string(), format!("{}MiB", 64 * cores));
-        Self::start_with(data_dir, &[&["--memory", &memory, "--cores", &cores], more].concat())
-    }
-
-    pub fn start_with(data_dir: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_corelog"))
-            .args(["start", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["start", "--listen", "127.0.0.1:0", "--cores", &cores, "--memory", &memory, "--data-dir"])
             .arg(data_dir)
             .args(["--set", "corelog.journal.file.bytes=1048576", "--set", "message.max.bytes=65536"])
             .args(more)
