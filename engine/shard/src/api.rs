@@ -134,6 +134,7 @@ impl ReplyTo {
 
 /// What became of a request, or of one that had waited.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call; a box would be an allocation for each request")]
 pub(crate) enum Outcome {
     /// The whole frame to send.
     Answer(Vec<Piece>),

@@ -214,19 +214,14 @@ impl Front {
     pub fn progress(&mut self, cx: &mut Context<'_>, progress: &Progress) {
         if progress.acks {
             while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
-                match self.purgatory.get_mut(id) {
-                    Some(Parked::Produce(pending)) => {
-                        if pending.acknowledged() {
-                            self.answer_complete(cx, id);
-                        }
-                    }
-                    Some(Parked::DeleteRecords(pending)) => {
-                        if pending.acknowledged() {
-                            self.answer_complete(cx, id);
-                        }
-                    }
+                let is_complete = match self.purgatory.get_mut(id) {
+                    Some(Parked::Produce(pending)) => pending.acknowledged(),
+                    Some(Parked::DeleteRecords(pending)) => pending.acknowledged(),
                     Some(other) => unreachable!("{other:?} waits for no commit"),
-                    None => {}
+                    None => false,
+                };
+                if is_complete {
+                    self.answer_complete(cx, id);
                 }
             }
         }

@@ -157,7 +157,7 @@ impl Deletion {
 
     fn result(&self, cx: &Context<'_>) -> DeleteRecordsPartitionResult {
         let (index, outcome) = match self {
-            Self::Ended(result) => return result.clone(),
+            Self::Ended(result) => return *result,
             Self::Begun { index, id, .. } if !cx.logs.exists(*id) => {
                 (*index, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))
             }
