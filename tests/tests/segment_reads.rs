@@ -179,7 +179,9 @@ fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
 fn retention_does_not_take_a_segment_from_under_a_slow_reader() -> Result<()> {
     const VALUE: usize = 1_000_000;
     const SEALED: u64 = 24;
+    // Batches are left in their files for connections of the core that has the partition.
     let options = Options::new()
+        .cores(1)
         .argument("--memory=1G")
         .set("corelog.segment.reads", "splice")
         .set("log.segment.bytes", "24100000")
