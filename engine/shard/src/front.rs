@@ -38,9 +38,10 @@ use crate::fetch_session::FetchSessions;
 use crate::io::{Action, ConnectionId, FileId, LogLevel, Now};
 use crate::limits;
 use crate::log::{Fetched, Logs, Progress};
-use crate::mesh::{Asked, FIRST, Seat};
+use crate::mesh::{FIRST, Seat};
 use crate::metadata::Metadata;
 use crate::purgatory::{AwaitedRead, Purgatory};
+use shares::LentFrames;
 
 /// What the front works with, lent to it for one call.
 pub struct Context<'a> {
@@ -106,6 +107,10 @@ pub struct Front {
     wait_for_room: VecDeque<Producer>,
     /// Connections whose next answer may be large, while too much is being sent.
     wait_for_sending: VecDeque<ConnectionId>,
+    /// Connections whose next request is a produce request, while other shards have too many frames of this one.
+    wait_for_others: VecDeque<ConnectionId>,
+    /// Frames that other shards have.
+    lent_frames: LentFrames,
     /// Of those that wait for room, the requests that have been taken up already, with their frames.
     unfinished: BTreeMap<ConnectionId, (RequestId, Unfinished, Bytes)>,
     /// Of other shards, those that wait for room, with what was begun.
@@ -136,6 +141,8 @@ impl Front {
             ready: VecDeque::new(),
             wait_for_room: VecDeque::new(),
             wait_for_sending: VecDeque::new(),
+            wait_for_others: VecDeque::new(),
+            lent_frames: LentFrames::default(),
             unfinished: BTreeMap::new(),
             shares_without_room: BTreeMap::new(),
             wait_for_memory: VecDeque::new(),
@@ -168,6 +175,7 @@ impl Front {
             self.ready.retain(|queued| *queued != id);
             self.wait_for_room.retain(|queued| *queued != Producer::Connection(id));
             self.wait_for_sending.retain(|queued| *queued != id);
+            self.wait_for_others.retain(|queued| *queued != id);
         }
         self.serve_who_waits_for_memory(cx);
     }
@@ -347,7 +355,9 @@ impl Front {
                     continue;
                 }
                 Some(Producer::Connection(id)) => Some(id),
-                None => self.next_to_be_sent(cx).or_else(|| self.next_ready()),
+                None => {
+                    self.next_to_be_sent(cx).or_else(|| self.next_with_frames_back(cx)).or_else(|| self.next_ready())
+                }
             };
             let Some(id) = next else { break };
             if self.unfinished.contains_key(&id) {
@@ -401,6 +411,12 @@ impl Front {
             return false;
         }
         if has_key(frame, ApiKey::Produce) {
+            if self.lent_frames.are_too_many(cx) {
+                if connection.enqueue() {
+                    self.wait_for_others.push_back(id);
+                }
+                return false;
+            }
             // In the order of arrival: who comes while others wait for room waits behind them.
             let is_next = self.wait_for_room.front().is_none_or(|first| *first == Producer::Connection(id));
             if !is_next || !cx.logs.can_accept(0) {
@@ -502,13 +518,13 @@ impl Front {
             Outcome::Share(_) => unreachable!("the request is this shard's own"),
             Outcome::First => {
                 connection.set_weight(id.number, frame.len());
-                shares::ask(cx, FIRST, id, Asked::Frame(frame.clone()));
+                self.lent_frames.lend(cx, FIRST, id, frame);
                 self.park(id, Parked::First, Wait::default());
             }
             Outcome::Wait(mut parked, wait) => {
                 connection.set_weight(id.number, wait.weight);
                 for owner in &wait.shares {
-                    shares::ask(cx, *owner, id, Asked::Frame(frame.clone()));
+                    self.lent_frames.lend(cx, *owner, id, frame);
                 }
                 if let Parked::Fetch(pending) = &mut parked
                     && !connection.is_next(id.number)
@@ -692,6 +708,7 @@ impl Front {
     pub(crate) fn size(&self) -> (usize, usize, usize, usize) {
         let queues =
             self.ready.len() + self.wait_for_room.len() + self.wait_for_sending.len() + self.wait_for_memory.len();
+        let queues = queues + self.wait_for_others.len() + self.lent_frames.len();
         let (parked, ..) = self.purgatory.size();
         (self.connections.len(), parked, queues, self.read_bytes)
     }

@@ -64,6 +64,12 @@ pub const ANSWER_COUNTED_BYTES_MIN: usize = 16 << 10;
 /// One answer to a fetch takes at most this share of the memory for reads (a single batch may be larger).
 pub const READ_SHARE: usize = 4;
 
+/// Which part of the memory for frames those may take together that all shards have lent to others.
+pub const LENT_FRAMES_SHARE: u64 = 8;
+
+/// What a shard may lend at least, in bytes.
+pub const LENT_FRAMES_BYTES_MIN: usize = 256 << 10;
+
 /// How long an answer waits for what another shard has been asked to read, in microseconds: a shard that stands still must
 /// not hold up the partitions of others.
 pub const SHARE_WAIT_US: u64 = 5_000_000;

@@ -10,13 +10,51 @@ use crate::api::fetch::shares::{Ask, take};
 use crate::api::sharing::ShareAnswer;
 use crate::api::{Call, Outcome, Parked};
 use crate::connection::RequestId;
-use crate::io::Action;
+use crate::io::{Action, ConnectionId};
+use crate::limits;
 use crate::mesh::{Answer, Asked, Body, Message, ShardIndex};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use corelog_wire::api_key::ApiKey;
 
+/// The frames of this shard's connections that other shards have and have not answered, with their bytes.
+///
+/// A connection holds little of what it has asked others for, and there are thousands; so all of it together is bounded.
+#[derive(Debug, Default)]
+pub(super) struct LentFrames {
+    frames: BTreeMap<(RequestId, ShardIndex), usize>,
+    bytes: usize,
+}
+
+impl LentFrames {
+    /// Asks another shard to do its share of a request, or all of it.
+    pub(super) fn lend(&mut self, cx: &mut Context<'_>, owner: ShardIndex, request: RequestId, frame: &Bytes) {
+        let before = self.frames.insert((request, owner), frame.len());
+        assert!(before.is_none(), "a shard is asked once");
+        self.bytes += frame.len();
+        ask(cx, owner, request, Asked::Frame(frame.clone()));
+    }
+
+    /// A shard has answered.
+    fn answered(&mut self, owner: ShardIndex, request: RequestId) {
+        self.bytes -= self.frames.remove(&(request, owner)).unwrap_or(0);
+    }
+
+    /// Whether no further produce request is to be taken up.
+    pub(super) fn are_too_many(&self, cx: &Context<'_>) -> bool {
+        let share = cx.config.memory.frames / limits::LENT_FRAMES_SHARE / u64::from(cx.seat.shards);
+        self.bytes >= usize::try_from(share).unwrap_or(usize::MAX).max(limits::LENT_FRAMES_BYTES_MIN)
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+}
+
 /// Asks another shard to work on a request of this one.
-pub(super) fn ask(cx: &mut Context<'_>, owner: ShardIndex, request: RequestId, what: Asked) {
+fn ask(cx: &mut Context<'_>, owner: ShardIndex, request: RequestId, what: Asked) {
     let metadata_offset = cx.metadata.image().offset().0;
     send(cx, owner, Body::Asked { request, metadata_offset, what });
 }
@@ -141,6 +179,7 @@ impl Front {
 
     /// Another shard has worked on a request of this one.
     pub(crate) fn answered(&mut self, cx: &mut Context<'_>, from: ShardIndex, request: RequestId, answer: Answer) {
+        self.lent_frames.answered(from, request);
         let Some(parked) = self.purgatory.get_mut(request) else { return };
         let is_complete = match (parked, answer) {
             (_, Answer::Close(reason)) => {
@@ -178,6 +217,18 @@ impl Front {
         if is_complete {
             self.answer_complete(cx, request);
         }
+    }
+
+    /// The first connection that waited for others to answer, when they have answered enough.
+    pub(super) fn next_with_frames_back(&mut self, cx: &Context<'_>) -> Option<ConnectionId> {
+        while !self.lent_frames.are_too_many(cx) {
+            let id = self.wait_for_others.pop_front()?;
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.dequeue();
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// Another shard has so many bytes for a fetch that waits.

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use corelog_replication::controller::Rejection;
 use corelog_replication::quorum::{Committed, ProposalId};
 
-use super::Shard;
+use super::{Shard, Stop};
 use crate::io::{Action, Now};
 use crate::mesh::{Body, FIRST, Message, Seat, ShardIndex};
 
@@ -133,7 +133,12 @@ impl Shard {
     fn take_held(&mut self, now: Now, from: ShardIndex, actions: &mut Vec<Action>) {
         let here = self.metadata.image().offset().0;
         let may_go = |body: &mut Body| !matches!(body, Body::Asked { metadata_offset, .. } if *metadata_offset > here);
+        // Who still asks when everything is being written back has been given up before.
+        let is_too_late = !matches!(self.stop, Stop::Running | Stop::Answering { .. } | Stop::OthersAnswering);
         while let Some(body) = self.peers.held[usize::from(from.0)].pop_front_if(may_go) {
+            if is_too_late {
+                continue;
+            }
             self.with_front(now, actions, |front, cx| match body {
                 Body::Asked { request, what, .. } => front.asked(cx, request, what),
                 Body::FetchIsDue(request) => front.share_is_due(cx, request),

@@ -344,6 +344,33 @@ fn shares_wait_for_room_in_the_order_in_which_they_came() {
 }
 
 #[test]
+fn what_a_shard_that_stands_still_is_asked_is_bounded() {
+    let mut host = Host::with_shards(2, |config| config.set("corelog.memory.bytes", "67108864").unwrap());
+    let topic = host.create_topic("t", 4, &[]);
+    let (here, there) = (owned(topic, 2, 0)[0], owned(topic, 2, 1)[0]);
+    host.stalled.insert(ShardIndex(1));
+    let value = "x".repeat(15_000);
+    let clients: Vec<_> = (0..8).map(|number| host.open(on_shard(0, 10 + number))).collect();
+    for _ in 0..16 {
+        for id in &clients {
+            if !host.paused.contains(id) {
+                produce(&mut host, *id, 0, &[there], &value);
+            }
+        }
+    }
+    assert_eq!(host.paused.len(), clients.len(), "half a megabyte is enough");
+    let id = host.open(on_shard(0, 1));
+    fetch(&mut host, id, &[(here, 0)], &AT_ONCE);
+    assert_eq!(fetched(&mut host, id)[0].1, ErrorCode::NONE, "nobody else is held up");
+    host.stalled.clear();
+    host.deliver();
+    host.commit();
+    host.commit();
+    assert!(host.paused.is_empty());
+    assert_at_rest(&mut host, 2);
+}
+
+#[test]
 fn offsets_and_epochs_are_asked_of_their_owners() {
     let (mut host, id, _) = hosts(2);
     produce(&mut host, id, -1, &[1, 2], "x");
