@@ -30,6 +30,8 @@ use bytes::Bytes;
 /// Jobs of partitions in flight at once. None is begun while those in flight give the device [`WRITE_PIECE_BYTES`] at a
 /// time: a synced journal write stands behind whatever the device has taken.
 const JOBS_MAX: usize = 8;
+/// The same at a stop, when nobody waits for the journal any more: small files cost waiting, which goes on side by side.
+const STOP_JOBS_MAX: usize = 32;
 /// Below this a tail is carried rather than written, while the carried share of a pass lasts.
 const WORTH_WRITING_BYTES: u64 = 256 << 10;
 /// Index entries that are gathered before the index files of an active segment are written: so many of each kind, 24
@@ -152,6 +154,14 @@ impl WriteBack {
 
     pub(super) fn trim_later(&mut self, id: PartitionId) {
         self.trims.push(id);
+    }
+
+    /// Whether another partition may have a job.
+    fn may_begin_job(&self) -> bool {
+        match self.stop {
+            Stop::Running => self.partition_jobs < JOBS_MAX && self.bytes_at_device() < WRITE_PIECE_BYTES,
+            _ => self.partition_jobs < STOP_JOBS_MAX,
+        }
     }
 
     /// What the jobs in flight have the device write at the same time, at most.
@@ -303,7 +313,7 @@ impl Logs {
     fn flush_queue(&mut self, actions: &mut Vec<Action>) {
         let Pass::Flushing { target, mut carried_bytes, mut carried_sequence } = self.write_back.pass else { return };
         let mut later = VecDeque::new();
-        while self.write_back.partition_jobs < JOBS_MAX && self.write_back.bytes_at_device() < WRITE_PIECE_BYTES {
+        while self.write_back.may_begin_job() {
             // Many small tails together can fill the dirty budget: then each of them is worth a write.
             let pressed = self.write_back.all || self.dirty_bytes > self.limits.tail_bytes as u64 / 2;
             let Some(id) = self.write_back.queue.pop_front() else { break };
@@ -627,7 +637,7 @@ impl Logs {
     /// At a clean stop: writes the last block of every active segment and cuts the files to length, so that other
     /// programs can read them. The journal keeps the authority over these bytes.
     fn settle(&mut self, actions: &mut Vec<Action>) {
-        while self.write_back.partition_jobs < JOBS_MAX {
+        while self.write_back.may_begin_job() {
             let Some(id) = self.write_back.to_settle.pop_front() else { break };
             let ids = &mut self.ids;
             let Some(p) = self.partitions[id.0 as usize].as_deref_mut() else { continue };
