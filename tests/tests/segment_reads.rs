@@ -71,6 +71,8 @@ fn copy_data(broker: &Broker) -> Result<TempDir> {
 
 fn tiny_segments(reads: &str) -> Options {
     Options::new()
+        // Batches are left in their files for connections of the core that has the partition.
+        .cores(1)
         .set("corelog.segment.bytes.min", "1")
         .set("log.segment.bytes", "250000")
         .set("corelog.segment.reads", reads)
@@ -179,8 +181,8 @@ fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
 fn retention_does_not_take_a_segment_from_under_a_slow_reader() -> Result<()> {
     const VALUE: usize = 1_000_000;
     const SEALED: u64 = 24;
-    // Batches are left in their files for connections of the core that has the partition.
     let options = Options::new()
+        // As above.
         .cores(1)
         .argument("--memory=1G")
         .set("corelog.segment.reads", "splice")
