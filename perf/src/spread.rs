@@ -117,7 +117,7 @@ fn check(answer: &[u8]) -> Result<(), String> {
     let response = ProduceResponse::decode(&mut decoder, VERSION).map_err(|error| error.to_string())?;
     let partitions = response.responses.iter().flat_map(|topic| topic.partition_responses.into_iter());
     match partitions.map(|partition| partition.error_code).find(|error| !error.is_none()) {
-        Some(error) => Err(format!("a batch was refused: {error}")),
+        Some(error) => Err(format!("a batch was refused: {error}; is there a topic with so many partitions?")),
         None => Ok(()),
     }
 }

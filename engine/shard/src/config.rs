@@ -22,6 +22,7 @@ pub use description::{ConfigDescription, ConfigPlace, describe_broker, describe_
 pub use dynamic::{broker_list_default, is_inert};
 pub use key::{ConfigError, ConfigKey, Effect, Kind, Synonym, Value};
 pub use memory::{MEMORY_BYTES_MIN, MemoryBudget};
+pub use nearest::nearest;
 pub use topic::{CleanupPolicy, Durability, TOPIC_KEYS, TopicBounds, TopicConfig};
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ use clap::{Args, Subcommand};
 use corelog_client::admin::{self, Change, Refused, Resource, Setting};
 use corelog_client::call::Target as Broker;
 use corelog_client::driver::Driver;
+use corelog_shard::config::nearest;
 use corelog_wire::api::describe_configs::{self as kinds, BROKER_RESOURCE, TOPIC_RESOURCE};
 use corelog_wire::api::incremental_alter_configs::{
     APPEND_OPERATION, DELETE_OPERATION, SET_OPERATION, SUBTRACT_OPERATION,
 };
 use corelog_wire::error_code::ErrorCode;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -392,28 +392,6 @@ fn json_of(setting: &Setting) -> Value {
     })
 }
 
-/// The name that differs least from what was written, if any is near.
-fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distances: BTreeMap<usize, &str> = names.map(|name| (distance(written, name), name)).collect();
-    distances.into_iter().next().filter(|(distance, _)| *distance <= 3).map(|(_, name)| name)
-}
-
-/// How many letters have to be changed, added or taken away to make one word the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for j in 0..b.len() {
-            let change = diagonal + usize::from(letter != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,14 +418,5 @@ mod tests {
         ] {
             assert!(text.parse::<Word>().unwrap_err().contains(wanted), "{text}");
         }
-    }
-
-    #[test]
-    fn the_nearest_name_is_found() {
-        let names = ["retention.ms", "retention.bytes", "segment.ms"];
-        assert_eq!(nearest("retention.m", names.into_iter()), Some("retention.ms"));
-        assert_eq!(nearest("segmnt.ms", names.into_iter()), Some("segment.ms"));
-        assert_eq!(nearest("compression.type", names.into_iter()), None);
-        assert_eq!((distance("kitten", "sitting"), distance("", "abc")), (3, 3));
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 /// The candidate with the fewest single-letter changes from `word`, when it is near enough to be worth naming.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let enough = word.len().div_ceil(3);
     candidates
         .map(|candidate| (distance(word, candidate), candidate))
