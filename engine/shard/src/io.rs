@@ -48,8 +48,8 @@ impl FileId {
     }
 }
 
-/// A client connection. Chosen by the host, never used twice while a shard lives; the upper 16 bits are the shard that it
-/// belongs to.
+/// A client connection. Chosen by the host, which uses none again before 2^28 others; the upper 16 bits are the shard that
+/// it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 

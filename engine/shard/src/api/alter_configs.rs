@@ -1,4 +1,4 @@
-//! AlterConfigs: all settings of topics, those that are not named going back to their defaults. What is the same for
+//! AlterConfigs: all settings of a topic or broker, those that are not named going back to their defaults. What is the same for
 //! IncrementalAlterConfigs is in [`super::config_changes`].
 
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! IncrementalAlterConfigs: single settings of topics. What is the same for AlterConfigs is in
+//! IncrementalAlterConfigs: single settings of topics and brokers. What is the same for AlterConfigs is in
 //! [`super::config_changes`].
 
 use alloc::format;

@@ -7,6 +7,7 @@ pub mod index;
 mod index_files;
 mod index_repair;
 pub mod leader_epochs;
+mod log_starts;
 pub mod logs;
 pub mod partition;
 pub mod producer_snapshot;
