@@ -56,7 +56,7 @@ impl From<UnservedApi> for Api {
 /// One side of an API, or a message that belongs to none.
 pub struct Entry {
     pub name: &'static str,
-    /// Where there is no API, only the versions mean something, and the key is what stands in front of a record's key.
+    /// Without name where there is none; its key is then what stands in front of a record's key, or -1.
     pub api: Api,
     pub is_request: bool,
     pub ty: FieldType,
@@ -72,6 +72,11 @@ pub type Converted = (usize, Result<Vec<u8>, EncodeError>);
 impl Entry {
     pub fn name(&self) -> String {
         self.name.into()
+    }
+
+    /// Whether this is a request or a response.
+    pub fn is_of_api(&self) -> bool {
+        !self.api.name.is_empty()
     }
 
     /// Decodes all of `bytes` and encodes what was read again.
@@ -100,7 +105,7 @@ macro_rules! entries {
         vec![$(
             entries!(@entry (Api {
                 key: $key,
-                name: "none",
+                name: "",
                 versions: corelog_wire::$($module)::+::$message::VERSIONS,
                 flexible_from: corelog_wire::$($module)::+::$message::FLEXIBLE_FROM,
                 served: None,
