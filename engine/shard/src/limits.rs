@@ -86,3 +86,7 @@ pub const LENT_FILES_PER_ANSWER_MAX: usize = 8;
 
 /// How many fetches that have to go on waiting are asked each time memory comes free.
 pub const WAITING_READS_ASKED_MAX: usize = 16;
+
+/// Clients of one group that were told a member id and have not joined with it yet (KIP-394). Of more, the one that was
+/// to be given up next has to ask again.
+pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;
