@@ -86,8 +86,8 @@ impl World {
         let simulated = |index: usize| Simulated {
             client: Client {
                 instance_id: INSTANCES.get(index).copied(),
-                requires_known_member_id: index % 2 == 0,
-                supports_skip_assignment: index % 2 == 0,
+                requires_known_member_id: index.is_multiple_of(2),
+                supports_skip_assignment: index.is_multiple_of(2),
                 rebalance_timeout_ms: if index == 3 { 20_000 } else { 60_000 },
                 ..client().with_protocols(if index == 4 { &["range", "sticky"] } else { &["sticky", "range"] })
             },
