@@ -28,6 +28,7 @@ pub(crate) mod sharing;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
 
 use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
@@ -42,6 +43,9 @@ use crate::limits;
 use crate::log::{AckPoint, PartitionId, ReadId};
 use crate::mesh::ShardIndex;
 
+/// No address.
+pub(crate) const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// A request on its way to its handler.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
@@ -51,6 +55,8 @@ pub(crate) struct Call<'a> {
     pub(crate) client_id: Option<&'a str>,
     /// The request behind its header.
     pub(crate) body: Decoder<'a>,
+    /// Where the client is.
+    pub(crate) peer: IpAddr,
     /// The request is another shard's: only the partitions that this shard owns are meant, and the results go there.
     pub(crate) is_share: bool,
 }
@@ -67,7 +73,7 @@ impl<'a> Call<'a> {
             return Err(format!("{api} version {version} is not supported"));
         }
         let to = ReplyTo { api, version, correlation_id: header.correlation_id };
-        Ok(Self { to, client_id: header.client_id, body, is_share: false })
+        Ok(Self { to, client_id: header.client_id, body, peer: NOBODY, is_share: false })
     }
 
     /// The request's message, all of it; otherwise why the connection is to be closed.
@@ -194,6 +200,8 @@ pub(crate) enum Parked {
     OffsetForLeaderEpoch(offset_for_leader_epoch::Pending),
     /// For other shards.
     DescribeLogDirs(describe_log_dirs::Pending),
+    /// For the topic of the coordinators.
+    FindCoordinator(find_coordinator::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.

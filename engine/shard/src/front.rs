@@ -388,7 +388,8 @@ impl Front {
         }
         let frame = connection.take_frame().expect("it was there");
         let number = connection.begin();
-        self.handle(cx, RequestId { connection: id, number }, &frame);
+        let peer = connection.peer().ip();
+        self.handle(cx, RequestId { connection: id, number }, peer, &frame);
         true
     }
 
@@ -429,13 +430,13 @@ impl Front {
             Outcome::Share(_) => unreachable!("the request is this shard's own"),
             Outcome::Elsewhere(shard) => {
                 connection.set_weight(id.number, frame.len());
-                self.lent_frames.lend(cx, shard, id, frame);
+                self.lent_frames.lend(cx, shard, id, connection.peer().ip(), frame);
                 self.park(id, Parked::Elsewhere, Wait::default());
             }
             Outcome::Wait(mut parked, wait) => {
                 connection.set_weight(id.number, wait.weight);
                 for owner in &wait.shares {
-                    self.lent_frames.lend(cx, *owner, id, frame);
+                    self.lent_frames.lend(cx, *owner, id, connection.peer().ip(), frame);
                 }
                 if let Parked::Fetch(pending) = &mut parked
                     && !connection.is_next(id.number)

@@ -2,6 +2,8 @@
 //!
 //! Routes only, and the only place that names every API's handler.
 
+use core::net::IpAddr;
+
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
 use corelog_replication::quorum::ProposalId;
@@ -14,11 +16,12 @@ use crate::mesh::FIRST;
 
 impl Front {
     /// Calls the handler of a request.
-    pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes) {
+    pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, peer: IpAddr, frame: &Bytes) {
         let mut call = match Call::decode_header(frame) {
             Ok(call) => call,
             Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
         };
+        call.peer = peer;
         call.is_share = !cx.seat.is_home_of(id.connection);
         let shared = &mut self.shared;
         let outcome = match call.to.api {
@@ -34,7 +37,7 @@ impl Front {
             ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
             ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
-            ApiKey::FindCoordinator => api::find_coordinator::handle(&shared.identity, cx, &call),
+            ApiKey::FindCoordinator => api::find_coordinator::handle(shared, cx, &call),
             ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
             ApiKey::DescribeLogDirs => api::describe_log_dirs::handle(cx, &call),
             ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
@@ -70,7 +73,7 @@ impl Front {
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::CreatePartitions(pending) => pending.decided(proposal, &outcome),
                 Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
-                Parked::InitProducerId(_) => true,
+                Parked::InitProducerId(_) | Parked::FindCoordinator(_) => true,
                 Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
                 _ => {
                     unreachable!("it asks for no change")
@@ -85,6 +88,7 @@ impl Front {
                     Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
                     Parked::ConfigChanges(pending) => pending.answer(),
+                    Parked::FindCoordinator(pending) => pending.answer(&self.shared.identity, cx),
                     _ => {
                         unreachable!("as above")
                     }
