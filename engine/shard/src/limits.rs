@@ -114,3 +114,7 @@ pub const GROUPS_SWEPT_PER_TURN: usize = 1_000;
 
 /// Groups whose timers one turn serves.
 pub const GROUP_TIMERS_PER_TURN: usize = 256;
+
+/// Clients of one group that were told a member id and have not joined with it yet (KIP-394). Of more, the one that was
+/// to be given up next has to ask again.
+pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;

@@ -102,3 +102,16 @@ pub(crate) struct Leaving<'a> {
     /// Why, from version 5 on (KIP-800).
     pub(crate) reason: Option<&'a str>,
 }
+
+/// What a client sent, cut and escaped for the log.
+pub(super) struct Short<'a>(pub(super) &'a str);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHARS_MAX: usize = 120;
+        for char in self.0.chars().take(CHARS_MAX) {
+            write!(f, "{}", char.escape_debug())?;
+        }
+        if self.0.chars().nth(CHARS_MAX).is_some() { f.write_str("…") } else { Ok(()) }
+    }
+}
