@@ -9,21 +9,32 @@ pub(crate) mod api_versions;
 pub(crate) mod config_changes;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
+pub(crate) mod delete_groups;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
+pub(crate) mod describe_groups;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
+mod groups;
+pub(crate) mod heartbeat;
 pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
+pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_delete;
+pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sharing;
+pub(crate) mod sync_group;
 
 use alloc::format;
 use alloc::string::String;
@@ -206,6 +217,22 @@ pub(crate) enum Parked {
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.
     ConfigChanges(config_changes::Pending),
+    /// For its group to be complete.
+    JoinGroup(join_group::Pending),
+    /// For its assignment.
+    SyncGroup(sync_group::Pending),
+    /// For its offsets to be durable.
+    OffsetCommit(offset_commit::Pending),
+    /// For other shards.
+    OffsetFetch(offset_fetch::Pending),
+    /// For its tombstones to be durable.
+    OffsetDelete(offset_delete::Pending),
+    /// For other shards.
+    DescribeGroups(describe_groups::Pending),
+    /// For other shards.
+    ListGroups(list_groups::Pending),
+    /// For its tombstones to be durable, and for other shards.
+    DeleteGroups(delete_groups::Pending),
     /// For another shard, which handles all of it.
     Elsewhere,
 }

@@ -412,5 +412,3 @@ fn settings(config: &BrokerConfig) -> GroupSettings {
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -118,3 +118,9 @@ pub const GROUP_TIMERS_PER_TURN: usize = 256;
 /// Clients of one group that were told a member id and have not joined with it yet (KIP-394). Of more, the one that was
 /// to be given up next has to ask again.
 pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;
+
+/// Offsets that one answer tells where all of a group are asked for. Groups beyond that get an error.
+pub const FETCHED_OFFSETS_MAX: usize = 400_000;
+
+/// Members that one answer describes. Groups beyond that get an error.
+pub const DESCRIBED_MEMBERS_MAX: usize = 100_000;

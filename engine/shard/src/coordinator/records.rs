@@ -62,8 +62,10 @@ pub(super) fn group(group: &str, stored: Option<&StoredGroup>) -> Result<NewReco
 }
 
 fn group_value(stored: &StoredGroup) -> Result<Vec<u8>, EncodeError> {
-    let member = |it: &'_ StoredMember| -> MemberMetadata<'_> {
-        MemberMetadata {
+    let members: Vec<_> = stored
+        .members
+        .iter()
+        .map(|it| MemberMetadata {
             member_id: &it.member_id,
             group_instance_id: it.instance_id.as_deref(),
             client_id: &it.client_id,
@@ -72,12 +74,8 @@ fn group_value(stored: &StoredGroup) -> Result<Vec<u8>, EncodeError> {
             session_timeout: it.session_timeout_ms,
             subscription: &it.subscription,
             assignment: &it.assignment,
-        }
-    };
-    let mut members = Vec::with_capacity(stored.members.len());
-    for it in &stored.members {
-        members.push(member(it));
-    }
+        })
+        .collect();
     let value = GroupMetadataValue {
         protocol_type: stored.protocol_type.as_deref().unwrap_or_default(),
         generation: stored.generation,

@@ -25,6 +25,8 @@ pub(super) struct Sweeps {
     due_us: Option<u64>,
     /// What is under way and what is to follow.
     queue: VecDeque<Sweep>,
+    /// The first of them cannot go on before something else has happened.
+    is_held_up: bool,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Sweeps {
     }
 
     pub(super) fn next_deadline_us(&self) -> Option<u64> {
-        if self.queue.is_empty() { self.due_us } else { Some(0) }
+        if self.queue.is_empty() || self.is_held_up { self.due_us } else { Some(0) }
     }
 }
 
@@ -74,6 +76,7 @@ impl Coordinator {
             }
         }
         let mut left = limits::GROUPS_SWEPT_PER_TURN;
+        self.sweeps.is_held_up = false;
         while left > 0 && !self.writes.is_busy() {
             let Some(mut sweep) = self.sweeps.queue.pop_front() else { break };
             if let What::DeletedTopic { before_ms, .. } = &mut sweep.what {
@@ -84,6 +87,7 @@ impl Coordinator {
             }
             self.sweeps.queue.push_front(sweep);
         }
+        self.sweeps.is_held_up |= self.writes.is_busy();
     }
 
     /// Whether the sweep has come to its end.
@@ -100,6 +104,7 @@ impl Coordinator {
                 // Topics that are deleted meanwhile are looked for once it is.
                 if matches!(sweep.what, What::DeletedTopic { .. }) {
                     *left = 0;
+                    self.sweeps.is_held_up = true;
                     return false;
                 }
                 sweep.after = Some((index + 1, None));

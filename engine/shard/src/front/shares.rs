@@ -211,6 +211,18 @@ impl Front {
             (Parked::DescribeLogDirs(pending), Answer::Share(ShareAnswer::DescribeLogDirs(found))) => {
                 pending.joined(from, found)
             }
+            (Parked::OffsetFetch(pending), Answer::Share(ShareAnswer::OffsetFetch(groups))) => {
+                pending.joined(from, groups)
+            }
+            (Parked::DescribeGroups(pending), Answer::Share(ShareAnswer::DescribeGroups(groups))) => {
+                pending.joined(from, groups)
+            }
+            (Parked::ListGroups(pending), Answer::Share(ShareAnswer::ListGroups(groups))) => {
+                pending.joined(from, groups)
+            }
+            (Parked::DeleteGroups(pending), Answer::Share(ShareAnswer::DeleteGroups(groups))) => {
+                pending.joined(from, groups)
+            }
             (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
                 self.read_bytes += pending.joined(from, results);
                 if pending.has_read_all() {
