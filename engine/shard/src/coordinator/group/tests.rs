@@ -185,7 +185,7 @@ impl Bench {
 
     /// A SyncGroup of the current generation.
     fn sync(&mut self, id: &str, assignments: &[(&str, &[u8])]) -> u32 {
-        let generation = self.group.generation();
+        let generation = self.group.generation;
         self.sync_with(Syncing {
             member_id: id,
             instance_id: None,
@@ -213,7 +213,7 @@ impl Bench {
     }
 
     fn heartbeat(&mut self, id: &str) -> ErrorCode {
-        let generation = self.group.generation();
+        let generation = self.group.generation;
         self.group.heartbeat(self.now, id, None, generation)
     }
 

@@ -56,7 +56,7 @@ fn commits_keep_a_session_but_not_those_of_transactions() {
 fn a_group_whose_members_all_go_silent_is_empty() {
     let (mut bench, _) = Bench::stable(&[client(), client(), client()]);
     bench.pass_ms(SESSION_MS);
-    assert_eq!((bench.state(), bench.group.generation()), (GroupState::Empty, 2));
+    assert_eq!((bench.state(), bench.group.generation), (GroupState::Empty, 2));
     assert!(bench.group.is_empty_and_idle());
     let stored = bench.log.last().unwrap();
     assert_eq!((stored.generation, stored.members.len(), stored.leader.as_ref()), (2, 0, None));

@@ -121,7 +121,7 @@ impl World {
                 let Simulated { client, generation, .. } = self.clients[who].clone();
                 let (bench, id) = (&mut self.bench, &client.member_id);
                 let result = bench.group.check_commit(bench.now, id, client.instance_id, generation, false);
-                assert!(result.is_err() || generation == bench.group.generation() || generation < 0);
+                assert!(result.is_err() || generation == bench.group.generation || generation < 0);
             }
             Op::Remove(instance) => _ = self.bench.leave(&[("", Some(INSTANCES[instance]))]),
             Op::Pass(ms) => self.bench.pass_ms(ms),
@@ -221,7 +221,7 @@ impl World {
         };
         bench.persists.clear();
         self.lost = bench.waiters - u32::try_from(bench.joined.len() + bench.synced.len()).unwrap();
-        self.generation_before = bench.group.generation();
+        self.generation_before = bench.group.generation;
         for client in &mut self.clients {
             if matches!(client.phase, Phase::Joining(_) | Phase::Syncing(_)) {
                 client.phase = Phase::Out;
@@ -235,8 +235,8 @@ impl World {
         let owed = group.members.check();
         let answered = bench.joined.len() + bench.synced.len();
         assert_eq!(answered + owed + self.lost as usize, bench.waiters as usize, "every request has one answer");
-        assert!(group.generation() >= self.generation_before);
-        self.generation_before = group.generation();
+        assert!(group.generation >= self.generation_before);
+        self.generation_before = group.generation;
         let leader = group.leader.as_ref().map(|id| group.members.get(id).is_some());
         assert_eq!(leader, if group.members.is_empty() { None } else { Some(true) });
         assert_eq!(group.join_phase.is_some(), group.state() == GroupState::PreparingRebalance);
@@ -250,7 +250,7 @@ impl World {
                 assert!(group.assigning.is_some() || group.sync_ends_us.is_some(), "somebody has to act");
             }
             GroupState::Stable => {
-                let prefix = format!("{}:", group.generation());
+                let prefix = format!("{}:", group.generation);
                 for (id, member) in members() {
                     assert!(!member.is_syncing() && member.next_assignment.is_none());
                     assert!(member.assignment.starts_with(prefix.as_bytes()));
@@ -271,7 +271,7 @@ impl World {
     }
 
     fn have_settled(&self) -> bool {
-        let generation = self.bench.group.generation();
+        let generation = self.bench.group.generation;
         let are_in = self.clients.iter().all(|client| client.phase == Phase::In && client.generation == generation);
         are_in && self.bench.state() == GroupState::Stable && self.bench.group.size() == CLIENTS
     }

@@ -29,7 +29,7 @@ fn a_follower_that_comes_back_goes_on_without_a_rebalance() {
     let syncs = bench.sync(&answer.member_id, &[]);
     assert_eq!(bench.sync_answer(syncs).assignment, ids[1].as_bytes(), "it has what it had");
     let now = bench.now;
-    let generation = bench.group.generation();
+    let generation = bench.group.generation;
     let fenced = ErrorCode::FENCED_INSTANCE_ID;
     assert_eq!(bench.group.heartbeat(now, &ids[1], Some("follower"), generation), fenced);
     assert_eq!(bench.group.heartbeat(now, &ids[1], None, generation), ErrorCode::UNKNOWN_MEMBER_ID);
