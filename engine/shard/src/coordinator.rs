@@ -412,3 +412,6 @@ fn settings(config: &BrokerConfig) -> GroupSettings {
     }
 }
 
+
+#[cfg(test)]
+mod tests;
