@@ -403,10 +403,9 @@ impl Front {
 
     /// What goes on now.
     pub(crate) fn figures(&self) -> FrontFigures {
-        let (parked, ..) = self.purgatory.size();
         FrontFigures {
             connections: self.connections.len() as u64,
-            requests_waiting: parked as u64,
+            requests_waiting: self.purgatory.len() as u64,
             produce_waiting_for_room: self.wait_for_room.len() as u64,
             fetches_waiting_for_memory: self.wait_for_memory.len() as u64,
             connections_waiting_to_be_sent: self.wait_for_sending.len() as u64,
