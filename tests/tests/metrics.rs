@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use corelog_tests::broker::{Broker, Options};
 use corelog_tests::client::{Client, WAIT_MAX};
@@ -42,9 +43,11 @@ fn sum(samples: &BTreeMap<String, f64>, family: &str) -> f64 {
 }
 
 fn batch(records: usize) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
     let mut builder = BatchBuilder::new();
     for _ in 0..records {
-        builder.append(&NewRecord { timestamp: 1, value: Some(b"value"), ..Default::default() });
+        // Retention would take what is older.
+        builder.append(&NewRecord { timestamp: now as i64, value: Some(&[7; 1_000]), ..Default::default() });
     }
     builder.build()
 }
@@ -129,8 +132,8 @@ fn the_numbers_are_those_of_what_was_done() {
         // The next scrape sees the same but for what happened since.
         client.fetch(TOPIC, 0, 0, 1 << 20).expect("an answer");
         let next = samples(&broker);
-        let counters = shown.iter().filter(|(name, _)| name.contains("_total") || name.contains("_count"));
-        for (name, before) in counters {
+        let is_counter = |name: &str| name.split('{').next().is_some_and(|family| family.ends_with("_total"));
+        for (name, before) in shown.iter().filter(|(name, _)| is_counter(name)) {
             assert!(next[name] >= *before, "{name} fell from {before} to {}", next[name]);
         }
         assert_eq!(next["kafka_network_requestmetrics_requests_total{request=\"Fetch\",version=\"11\"}"], 2.0);
@@ -143,12 +146,34 @@ fn the_numbers_are_those_of_what_was_done() {
         let again = samples(&broker);
         assert_eq!(again["kafka_log_log_size{topic=\"shown\",partition=\"2\"}"], bytes[2] as f64);
         assert_eq!(again["kafka_server_brokertopicmetrics_bytesin_total"], 0.0);
-        let mut client = Client::connect(broker.address()).expect("a connection");
-        assert_eq!(client.fetch(TOPIC, 1, 0, 1 << 20).expect("an answer").records.len(), bytes[1]);
-        let again = samples(&broker);
-        assert_eq!(sum(&again, "corelog_shard_tail_misses_total"), 1.0, "it is on the disk");
-        assert_eq!(sum(&again, "corelog_shard_segment_read_bytes_total"), bytes[1] as f64);
-        assert_eq!(again["kafka_server_brokertopicmetrics_bytesout_total"], bytes[1] as f64);
         assert!(broker.stop().success());
     }
+}
+
+#[test]
+fn what_is_no_longer_in_memory_is_a_miss() {
+    let mut broker = Options::new().cores(1).argument("--memory").argument("64M").metrics().start();
+    if !broker.is_ours() {
+        return;
+    }
+    let mut client = Client::connect(broker.address()).expect("a connection");
+    assert!(client.create_topic(TOPIC, 1).expect("an answer").is_none());
+    let batch = batch(900);
+    // Half of the memory is for what was written last.
+    for _ in 0..(48 << 20) / batch.len() {
+        assert!(client.produce(TOPIC, 0, Some(&batch)).expect("an answer").error.is_none());
+    }
+    let before = samples(&broker);
+    let read = client.fetch(TOPIC, 0, 0, 1 << 20).expect("an answer").records.len() as f64;
+    let after = samples(&broker);
+    let more = |name| sum(&after, name) - sum(&before, name);
+    assert_eq!((more("corelog_shard_tail_hits_total"), more("corelog_shard_tail_misses_total")), (0.0, 1.0));
+    assert_eq!(more("corelog_shard_segment_read_bytes_total"), read);
+    assert_eq!(after["kafka_server_brokertopicmetrics_bytesout_total"], read);
+    let memory = |purpose| after[&format!("corelog_shard_memory_bytes{{shard=\"0\",purpose=\"{purpose}\"}}")];
+    let tail_max = sum(&after, "corelog_shard_tail_capacity_bytes");
+    assert!(memory("tail") > tail_max / 2.0 && memory("tail") < tail_max + f64::from(4 << 20), "{}", memory("tail"));
+    let (used, capacity) = ("corelog_shard_journal_used_bytes", "corelog_shard_journal_capacity_bytes");
+    assert!(sum(&after, used) > 0.0 && sum(&after, used) <= sum(&after, capacity));
+    assert!(broker.stop().success());
 }

@@ -195,7 +195,7 @@ impl Shard {
                 figures.partitions.push(PartitionFigures {
                     topic: figures.topics.len() - 1,
                     index: partition.index,
-                    bytes: partition.segments.iter().map(|segment| segment.len).sum(),
+                    bytes: partition.size_bytes(),
                     segments: partition.segments.len() as u64,
                     log_start_offset: partition.log_start,
                     log_end_offset: partition.log_end,
