@@ -6,8 +6,10 @@ use super::Families;
 use crate::metrics::panel::HostFigures;
 use crate::metrics::report::Page;
 
-/// A family of shards: its name, its meaning, and which number it is.
-type ShardFamily = (&'static str, &'static str, fn(&HostFigures) -> u64);
+/// Which number of a host.
+type Number = fn(&HostFigures) -> u64;
+/// A family of shards: its name, its meaning, and its number.
+type ShardFamily = (&'static str, &'static str, Number);
 
 const COUNTERS: [ShardFamily; 14] = [
     ("corelog_shard_turns", "Turns of the host.", |host| host.counts.turns),
@@ -84,7 +86,7 @@ const GAUGES: [ShardFamily; 20] = [
 ];
 
 /// Memory by what it is for; that for large requests is the node's and stands apart.
-const MEMORY: [(&str, fn(&HostFigures) -> u64); 6] = [
+const MEMORY: [(&str, Number); 6] = [
     ("tail", |host| host.shard.logs.tail_bytes),
     ("reads", |host| host.shard.logs.read_bytes),
     ("answers", |host| host.shard.front.read_bytes),
