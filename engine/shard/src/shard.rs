@@ -114,6 +114,11 @@ impl Shard {
         &self.logs
     }
 
+    /// Connections and requests, to see what was counted of them.
+    pub(crate) fn front(&self) -> &Front {
+        &self.front
+    }
+
     /// The metadata, for tests and tools.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
