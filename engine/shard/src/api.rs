@@ -142,8 +142,8 @@ pub(crate) enum Outcome {
     Silent,
     /// Results for the shard whose request it is.
     Share(sharing::ShareAnswer),
-    /// The shard with the metadata log has to handle it.
-    First,
+    /// This shard has to handle it: the one with the metadata log, or the one that coordinates the group.
+    Elsewhere(ShardIndex),
     /// The connection is to be closed, for this reason.
     Close(String),
     /// It goes on when one of these things has happened.
@@ -198,8 +198,8 @@ pub(crate) enum Parked {
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.
     ConfigChanges(config_changes::Pending),
-    /// For the shard with the metadata log, which handles it.
-    First,
+    /// For another shard, which handles all of it.
+    Elsewhere,
 }
 
 /// The deadline of a request that is willing to wait so long; nonsense is read as zero or cut.

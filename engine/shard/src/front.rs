@@ -2,7 +2,7 @@
 //!
 //! Routes only: a frame to its handler, an event to the requests that wait for it, an answer to its connection. The
 //! order of answers is in [`crate::connection`], waiting in [`crate::purgatory`], each API in its file under
-//! [`crate::api`]; reading for fetches is in [`reading`], and what concerns other shards in [`shares`].
+//! [`crate::api`], which [`dispatch`] leads to; reading for fetches is in [`reading`], and what concerns other shards in [`shares`].
 //!
 //! Invariants:
 //! - A request is taken up in the order of its connection, answered once, and forgotten when its connection closes.
@@ -12,6 +12,7 @@
 //!   lasts. What cannot be sent yet is not read yet.
 //! - One call does a bounded amount of work; what is left over makes [`Front::next_deadline_us`] the present.
 
+mod dispatch;
 mod reading;
 mod shares;
 
@@ -22,8 +23,6 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
-use corelog_replication::controller::Rejection;
-use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::ids::TopicId;
 
@@ -31,14 +30,14 @@ use crate::api::config_changes::UndecidedConfigs;
 use crate::api::init_producer_id::ProducerIds;
 use crate::api::metadata::TopicCreation;
 use crate::api::produce::Unfinished;
-use crate::api::{self, Call, Outcome, Parked, Wait};
+use crate::api::{Call, Outcome, Parked, Wait};
 use crate::config::BrokerConfig;
 use crate::connection::{Connection, RequestId};
 use crate::fetch_session::FetchSessions;
 use crate::io::{Action, ConnectionId, FileId, LogLevel, Now};
 use crate::limits;
 use crate::log::{Fetched, Logs, Progress};
-use crate::mesh::{FIRST, Seat};
+use crate::mesh::Seat;
 use crate::metadata::Metadata;
 use crate::purgatory::{AwaitedRead, Purgatory};
 use shares::LentFrames;
@@ -274,42 +273,6 @@ impl Front {
         self.serve_who_waits_for_memory(cx);
     }
 
-    /// A change of the metadata is decided, and this shard has applied it, or it was refused.
-    pub fn proposal_applied(&mut self, cx: &mut Context<'_>, proposal: ProposalId, outcome: Result<(), Rejection>) {
-        self.shared.creation.decided(proposal);
-        self.shared.producer_ids.decided(proposal, &outcome);
-        self.shared.undecided_configs.decided(proposal);
-        for id in self.purgatory.proposal_decided(proposal) {
-            let Some(parked) = self.purgatory.get_mut(id) else { continue };
-            let done = match parked {
-                Parked::Metadata(pending) => pending.decided(),
-                Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
-                Parked::CreatePartitions(pending) => pending.decided(proposal, &outcome),
-                Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
-                Parked::InitProducerId(_) => true,
-                Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
-                _ => {
-                    unreachable!("it asks for no change")
-                }
-            };
-            if done {
-                let parked = self.purgatory.take(id).expect("it was there");
-                let outcome = match parked {
-                    Parked::Metadata(pending) => pending.answer(&self.shared, cx),
-                    Parked::CreateTopics(pending) => pending.answer(cx),
-                    Parked::CreatePartitions(pending) => pending.answer(),
-                    Parked::DeleteTopics(pending) => pending.answer(),
-                    Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
-                    Parked::ConfigChanges(pending) => pending.answer(),
-                    _ => {
-                        unreachable!("as above")
-                    }
-                };
-                self.settle_and_flush(cx, id, outcome);
-            }
-        }
-    }
-
     /// Deadlines may have passed, and work may be left over from before.
     pub fn expire(&mut self, cx: &mut Context<'_>) {
         while let Some(id) = self.purgatory.next_expired(cx.now.monotonic_us) {
@@ -321,15 +284,8 @@ impl Front {
                 }
                 continue;
             }
-            let outcome = match self.purgatory.take(id) {
-                Some(Parked::Produce(pending)) => pending.expired(cx),
-                Some(Parked::CreateTopics(pending)) => pending.expired(cx),
-                Some(Parked::CreatePartitions(pending)) => pending.expired(),
-                Some(Parked::DeleteTopics(pending)) => pending.expired(),
-                Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
-                Some(other) => unreachable!("{other:?} has no deadline"),
-                None => continue,
-            };
+            let Some(parked) = self.purgatory.take(id) else { continue };
+            let outcome = dispatch::expired(cx, parked);
             self.settle_and_flush(cx, id, outcome);
         }
         self.close_idle(cx);
@@ -436,19 +392,6 @@ impl Front {
         true
     }
 
-    /// Answers a request for which nothing is missing any more.
-    fn answer_complete(&mut self, cx: &mut Context<'_>, id: RequestId) {
-        let outcome = match self.purgatory.take(id) {
-            Some(Parked::Produce(pending)) => pending.answer(cx),
-            Some(Parked::ListOffsets(pending)) => pending.answer(),
-            Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
-            Some(Parked::OffsetForLeaderEpoch(pending)) => pending.answer(),
-            Some(Parked::DescribeLogDirs(pending)) => pending.answer(cx),
-            other => unreachable!("{other:?} is answered elsewhere"),
-        };
-        self.settle_and_flush(cx, id, outcome);
-    }
-
     fn answer_fetch(&mut self, cx: &mut Context<'_>, id: RequestId) {
         let outcome = self.finish_fetch(cx, id);
         self.settle_and_flush(cx, id, outcome);
@@ -464,38 +407,6 @@ impl Front {
         let call = Call::decode_header(&frame).expect("it was decoded before");
         let outcome = unfinished.go_on(cx, &call);
         self.settle(cx, request, &frame, outcome);
-    }
-
-    /// Calls the handler of a request.
-    fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes) {
-        let mut call = match Call::decode_header(frame) {
-            Ok(call) => call,
-            Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
-        };
-        call.is_share = !cx.seat.is_home_of(id.connection);
-        let shared = &mut self.shared;
-        let outcome = match call.to.api {
-            api if api::sharing::changes_metadata(api) && !cx.seat.is_first() => Outcome::First,
-            ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, &call),
-            ApiKey::Produce => api::produce::handle(cx, &call),
-            ApiKey::Fetch => api::fetch::handle(shared, cx, &call),
-            ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
-            ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
-            ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
-            ApiKey::CreatePartitions => api::create_partitions::handle(cx, &call),
-            ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
-            ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
-            ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
-            ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
-            ApiKey::FindCoordinator => api::find_coordinator::handle(&shared.identity, cx, &call),
-            ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
-            ApiKey::DescribeLogDirs => api::describe_log_dirs::handle(cx, &call),
-            ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
-            ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
-            ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),
-            ApiKey::IncrementalAlterConfigs => api::incremental_alter_configs::handle(shared, cx, &call),
-        };
-        self.settle(cx, id, frame, outcome);
     }
 
     /// Does what a handler decided, but for sending: that is [`Self::flush`]'s.
@@ -516,10 +427,10 @@ impl Front {
                 self.close(cx, id.connection);
             }
             Outcome::Share(_) => unreachable!("the request is this shard's own"),
-            Outcome::First => {
+            Outcome::Elsewhere(shard) => {
                 connection.set_weight(id.number, frame.len());
-                self.lent_frames.lend(cx, FIRST, id, frame);
-                self.park(id, Parked::First, Wait::default());
+                self.lent_frames.lend(cx, shard, id, frame);
+                self.park(id, Parked::Elsewhere, Wait::default());
             }
             Outcome::Wait(mut parked, wait) => {
                 connection.set_weight(id.number, wait.weight);

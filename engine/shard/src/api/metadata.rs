@@ -25,6 +25,7 @@ use super::create_topics::check_config;
 use super::{Call, Outcome, Parked, ReplyTo, Wait};
 use crate::config::BrokerConfig;
 use crate::front::{Context, Shared, draw_topic_id};
+use crate::mesh::FIRST;
 
 /// The first version in which a topic may be named by its id; two earlier ones have the field and never used it.
 const FIRST_WITH_IDS: i16 = 12;
@@ -96,7 +97,7 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
     let mut proposals = Vec::new();
     if request.allow_auto_topic_creation && cx.config.auto_create_topics {
         if !cx.seat.is_first() && pending.misses_any(cx) {
-            return Outcome::First;
+            return Outcome::Elsewhere(FIRST);
         }
         proposals = pending.create_missing(shared, cx);
     }

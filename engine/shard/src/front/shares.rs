@@ -124,7 +124,7 @@ impl Front {
             Outcome::Answer(pieces) => Answer::Whole(pieces),
             Outcome::Share(answer) => Answer::Share(answer),
             Outcome::Close(reason) => Answer::Close(reason),
-            Outcome::Silent | Outcome::First => unreachable!("whoever asks knows better whom to ask"),
+            Outcome::Silent | Outcome::Elsewhere(_) => unreachable!("whoever asks knows better whom to ask"),
             Outcome::NoRoom(unfinished) => {
                 self.wait_for_room.push_front(Producer::Share(id));
                 self.shares_without_room.insert(id, (Some(unfinished), frame.clone()));
@@ -186,7 +186,7 @@ impl Front {
                 self.purgatory.take(request);
                 return self.settle_and_flush(cx, request, Outcome::Close(reason));
             }
-            (Parked::First, Answer::Whole(pieces)) => {
+            (Parked::Elsewhere, Answer::Whole(pieces)) => {
                 self.purgatory.take(request);
                 return self.settle_and_flush(cx, request, Outcome::Answer(pieces));
             }

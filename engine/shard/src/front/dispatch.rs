@@ -1,0 +1,108 @@
+//! From a request to its handler, and from what happened back to the handler of who waited for it: one arm per API.
+//!
+//! Routes only, and the only place that names every API's handler.
+
+use bytes::Bytes;
+use corelog_replication::controller::Rejection;
+use corelog_replication::quorum::ProposalId;
+use corelog_wire::api_key::ApiKey;
+
+use super::{Context, Front};
+use crate::api::{self, Call, Outcome, Parked};
+use crate::connection::RequestId;
+use crate::mesh::FIRST;
+
+impl Front {
+    /// Calls the handler of a request.
+    pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes) {
+        let mut call = match Call::decode_header(frame) {
+            Ok(call) => call,
+            Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
+        };
+        call.is_share = !cx.seat.is_home_of(id.connection);
+        let shared = &mut self.shared;
+        let outcome = match call.to.api {
+            api if api::sharing::changes_metadata(api) && !cx.seat.is_first() => Outcome::Elsewhere(FIRST),
+            ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, &call),
+            ApiKey::Produce => api::produce::handle(cx, &call),
+            ApiKey::Fetch => api::fetch::handle(shared, cx, &call),
+            ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),
+            ApiKey::Metadata => api::metadata::handle(shared, cx, &call),
+            ApiKey::CreateTopics => api::create_topics::handle(shared, cx, &call),
+            ApiKey::CreatePartitions => api::create_partitions::handle(cx, &call),
+            ApiKey::DeleteTopics => api::delete_topics::handle(cx, &call),
+            ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
+            ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
+            ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
+            ApiKey::FindCoordinator => api::find_coordinator::handle(&shared.identity, cx, &call),
+            ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
+            ApiKey::DescribeLogDirs => api::describe_log_dirs::handle(cx, &call),
+            ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
+            ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
+            ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),
+            ApiKey::IncrementalAlterConfigs => api::incremental_alter_configs::handle(shared, cx, &call),
+        };
+        self.settle(cx, id, frame, outcome);
+    }
+
+    /// Answers a request for which nothing is missing any more.
+    pub(super) fn answer_complete(&mut self, cx: &mut Context<'_>, id: RequestId) {
+        let outcome = match self.purgatory.take(id) {
+            Some(Parked::Produce(pending)) => pending.answer(cx),
+            Some(Parked::ListOffsets(pending)) => pending.answer(),
+            Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
+            Some(Parked::OffsetForLeaderEpoch(pending)) => pending.answer(),
+            Some(Parked::DescribeLogDirs(pending)) => pending.answer(cx),
+            other => unreachable!("{other:?} is answered elsewhere"),
+        };
+        self.settle_and_flush(cx, id, outcome);
+    }
+
+    /// A change of the metadata is decided, and this shard has applied it, or it was refused.
+    pub fn proposal_applied(&mut self, cx: &mut Context<'_>, proposal: ProposalId, outcome: Result<(), Rejection>) {
+        self.shared.creation.decided(proposal);
+        self.shared.producer_ids.decided(proposal, &outcome);
+        self.shared.undecided_configs.decided(proposal);
+        for id in self.purgatory.proposal_decided(proposal) {
+            let Some(parked) = self.purgatory.get_mut(id) else { continue };
+            let done = match parked {
+                Parked::Metadata(pending) => pending.decided(),
+                Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::CreatePartitions(pending) => pending.decided(proposal, &outcome),
+                Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
+                Parked::InitProducerId(_) => true,
+                Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
+                _ => {
+                    unreachable!("it asks for no change")
+                }
+            };
+            if done {
+                let parked = self.purgatory.take(id).expect("it was there");
+                let outcome = match parked {
+                    Parked::Metadata(pending) => pending.answer(&self.shared, cx),
+                    Parked::CreateTopics(pending) => pending.answer(cx),
+                    Parked::CreatePartitions(pending) => pending.answer(),
+                    Parked::DeleteTopics(pending) => pending.answer(),
+                    Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
+                    Parked::ConfigChanges(pending) => pending.answer(),
+                    _ => {
+                        unreachable!("as above")
+                    }
+                };
+                self.settle_and_flush(cx, id, outcome);
+            }
+        }
+    }
+}
+
+/// What becomes of a request whose time is up.
+pub(super) fn expired(cx: &mut Context<'_>, parked: Parked) -> Outcome {
+    match parked {
+        Parked::Produce(pending) => pending.expired(cx),
+        Parked::CreateTopics(pending) => pending.expired(cx),
+        Parked::CreatePartitions(pending) => pending.expired(),
+        Parked::DeleteTopics(pending) => pending.expired(),
+        Parked::DeleteRecords(pending) => pending.answer(cx),
+        other => unreachable!("{other:?} has no deadline"),
+    }
+}
