@@ -42,7 +42,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn read(error: ErrorCode, message: Option<&str>) -> Result<(), Self> {
+    pub(crate) fn read(error: ErrorCode, message: Option<&str>) -> Result<(), Self> {
         if error.is_none() { Ok(()) } else { Err(Self { error, message: message.map(str::to_owned) }) }
     }
 }

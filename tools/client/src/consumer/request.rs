@@ -53,11 +53,7 @@ impl Consumer {
     }
 
     /// Partitions of one topic each; they stand beside each other.
-    fn by_topic<'a, T>(
-        &'a self,
-        partitions: &[u64],
-        line: impl Fn(&'a Assignment) -> T,
-    ) -> Vec<(&'a str, Vec<T>)> {
+    fn by_topic<'a, T>(&'a self, partitions: &[u64], line: impl Fn(&'a Assignment) -> T) -> Vec<(&'a str, Vec<T>)> {
         let mut topics: Vec<(&str, Vec<T>)> = Vec::new();
         for place in partitions {
             let assignment = &self.assignments[place];
@@ -237,9 +233,8 @@ impl Consumer {
         let records = data.records.and_then(|records| records.as_slice()).unwrap_or(&[]);
         // The headers alone say how far it goes; what is in the batches is for whoever takes them.
         let sound = batches(records).map_while(Result::ok);
-        let (next, leader_epoch) = sound.fold((offset, -1), |(next, _), batch| {
-            (next.max(batch.next_offset()), batch.partition_leader_epoch())
-        });
+        let (next, leader_epoch) = sound
+            .fold((offset, -1), |(next, _), batch| (next.max(batch.next_offset()), batch.partition_leader_epoch()));
         let end = match (self.config.committed_only, data.last_stable_offset) {
             (true, stable) if stable >= 0 => stable,
             _ => data.high_watermark,

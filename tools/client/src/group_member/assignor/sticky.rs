@@ -30,8 +30,12 @@ struct Balance {
 impl Balance {
     fn new(wanted: &[BTreeSet<&Arc<str>>]) -> Self {
         let mut numbers: BTreeMap<&BTreeSet<&Arc<str>>, usize> = BTreeMap::new();
-        let mut balance =
-            Self { loads: vec![0; wanted.len()], class_of: Vec::new(), classes: Vec::new(), classes_of: BTreeMap::new() };
+        let mut balance = Self {
+            loads: vec![0; wanted.len()],
+            class_of: Vec::new(),
+            classes: Vec::new(),
+            classes_of: BTreeMap::new(),
+        };
         for (rank, topics) in wanted.iter().enumerate() {
             let class = *numbers.entry(topics).or_insert_with(|| {
                 for topic in topics {

@@ -175,7 +175,8 @@ fn different_topics_are_shared_as_evenly_as_they_can_be() {
             settle(&mut members, &topics, &mut generation);
             for poor in &members {
                 for rich in &members {
-                    let could_give = rich.subscription.owned.iter().any(|(topic, _)| poor.subscription.topics.contains(topic));
+                    let could_give =
+                        rich.subscription.owned.iter().any(|(topic, _)| poor.subscription.topics.contains(topic));
                     let (more, less) = (rich.subscription.owned.len(), poor.subscription.owned.len());
                     assert!(!could_give || more < less + 2, "{members:?}");
                 }
