@@ -324,9 +324,20 @@ impl GroupMember {
 
     /// Does what is to be done now.
     pub(crate) fn poll(&mut self, now: Duration, cluster: &mut Cluster, consumer: &mut Consumer) {
+        loop {
+            let phase = std::mem::discriminant(&self.phase);
+            self.act(now, cluster, consumer);
+            // A phase that has just begun may have something to do at once.
+            if std::mem::discriminant(&self.phase) == phase {
+                break;
+            }
+        }
+    }
+
+    fn act(&mut self, now: Duration, cluster: &mut Cluster, consumer: &mut Consumer) {
         match self.phase {
             Phase::Out => return,
-            Phase::GivingUp { until, .. } if until <= now => self.give_up(consumer),
+            Phase::GivingUp { until, .. } if until <= now => return self.give_up(consumer),
             Phase::Leaving { until, has_committed } => {
                 let is_static = self.config.instance_id.is_some() && (has_committed || self.is_committed());
                 if until <= now || self.member_id.is_empty() || is_static {
@@ -340,12 +351,14 @@ impl GroupMember {
         }
         self.fetch_offsets(now, cluster);
         self.commit_offsets(now, cluster);
-        if let Phase::GivingUp { what, has_committed, .. } = &self.phase
-            && (*has_committed || self.config.commit_interval.is_none() || self.is_committed_of(what))
-        {
-            self.give_up(consumer);
+        match &self.phase {
+            Phase::GivingUp { what, has_committed, .. } => {
+                if *has_committed || self.config.commit_interval.is_none() || self.is_committed_of(what) {
+                    self.give_up(consumer);
+                }
+            }
+            _ => self.advance(now, cluster, consumer),
         }
-        self.advance(now, cluster, consumer);
     }
 
     /// Whether what was dealt with of partitions that are about to go, or of all if none are, is committed.

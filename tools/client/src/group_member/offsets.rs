@@ -102,11 +102,11 @@ impl GroupMember {
         if self.commit.is_some() || !(is_due || self.is_commit_wanted) || !self.may_ask_offsets() {
             return;
         }
-        self.commit_at = now + self.config.commit_interval.unwrap_or_default();
+        let next_at = now + self.config.commit_interval.unwrap_or_default();
         let uncommitted: BTreeMap<(Arc<str>, i32), (i64, i32)> =
             self.owned.iter().filter_map(|(place, owned)| Some((place.clone(), owned.uncommitted()?))).collect();
         if uncommitted.is_empty() {
-            self.is_commit_wanted = false;
+            (self.commit_at, self.is_commit_wanted) = (next_at, false);
             return;
         }
         let (topics, version_max) = named(cluster, uncommitted.keys());
@@ -148,13 +148,13 @@ impl GroupMember {
         match sent {
             Ok(Some(serial)) => {
                 self.next_serial += 1;
-                self.is_commit_wanted = false;
+                (self.commit_at, self.is_commit_wanted) = (next_at, false);
                 let offsets = uncommitted.into_iter().map(|(place, (offset, _))| (place, offset)).collect();
                 self.commit = Some((serial, offsets));
             }
             Ok(None) => {}
             Err(error) => {
-                self.is_commit_wanted = false;
+                (self.commit_at, self.is_commit_wanted) = (next_at, false);
                 self.settle_for_uncommitted();
                 self.tell(GroupEvent::CommitFailed(error));
             }
