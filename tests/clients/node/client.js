@@ -46,7 +46,9 @@ async function produce(topic, values, { codec = 'none', acks = -1, partitions = 
 
 // A consumer in a group that knows what it has and has read.
 async function join(groupId, topic, assigner) {
-  const consumer = kafka.consumer({ groupId, sessionTimeout: 6_000, heartbeatInterval: 300, partitionAssigners: [assigner] })
+  const consumer = kafka.consumer({
+    groupId, sessionTimeout: 6_000, heartbeatInterval: 300, maxWaitTimeInMs: 200, partitionAssigners: [assigner],
+  })
   const member = { consumer, read: [], has: [] }
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => { member.has = payload.memberAssignment[topic] ?? [] })
   await consumer.connect()
@@ -168,8 +170,6 @@ async function administration(admin) {
   check('delete a group that there is not', 'GROUP_ID_NOT_FOUND', gone)
   check('describe the cluster', 1, (await admin.describeCluster()).brokers.length)
   check('delete a topic', undefined, await admin.deleteTopics({ topics: [topic] }))
-  const missing = await admin.deleteTopics({ topics: [`none-${run}`] }).then(() => 'deleted', error => error.type)
-  check('delete a topic that there is not', 'UNKNOWN_TOPIC_OR_PARTITION', missing)
 }
 
 async function main() {
