@@ -11,6 +11,7 @@ extern crate alloc;
 mod api;
 pub mod config;
 mod connection;
+mod coordinator;
 pub mod copies;
 mod fetch_session;
 pub mod front;

@@ -163,16 +163,16 @@ pub fn entries() -> Vec<Entry> {
         IncrementalAlterConfigs: incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
         DescribeCluster: describe_cluster DescribeClusterRequest DescribeClusterResponse;
         DescribeTopicPartitions: describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
-        OffsetCommit unserved: offset_commit OffsetCommitRequest OffsetCommitResponse;
-        OffsetFetch unserved: offset_fetch OffsetFetchRequest OffsetFetchResponse;
-        JoinGroup unserved: join_group JoinGroupRequest JoinGroupResponse;
-        Heartbeat unserved: heartbeat HeartbeatRequest HeartbeatResponse;
-        LeaveGroup unserved: leave_group LeaveGroupRequest LeaveGroupResponse;
-        SyncGroup unserved: sync_group SyncGroupRequest SyncGroupResponse;
-        DescribeGroups unserved: describe_groups DescribeGroupsRequest DescribeGroupsResponse;
-        ListGroups unserved: list_groups ListGroupsRequest ListGroupsResponse;
-        DeleteGroups unserved: delete_groups DeleteGroupsRequest DeleteGroupsResponse;
-        OffsetDelete unserved: offset_delete OffsetDeleteRequest OffsetDeleteResponse;
+        OffsetCommit: offset_commit OffsetCommitRequest OffsetCommitResponse;
+        OffsetFetch: offset_fetch OffsetFetchRequest OffsetFetchResponse;
+        JoinGroup: join_group JoinGroupRequest JoinGroupResponse;
+        Heartbeat: heartbeat HeartbeatRequest HeartbeatResponse;
+        LeaveGroup: leave_group LeaveGroupRequest LeaveGroupResponse;
+        SyncGroup: sync_group SyncGroupRequest SyncGroupResponse;
+        DescribeGroups: describe_groups DescribeGroupsRequest DescribeGroupsResponse;
+        ListGroups: list_groups ListGroupsRequest ListGroupsResponse;
+        DeleteGroups: delete_groups DeleteGroupsRequest DeleteGroupsResponse;
+        OffsetDelete: offset_delete OffsetDeleteRequest OffsetDeleteResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
     entries.extend(entries! {
