@@ -43,6 +43,11 @@ offsets_head="GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-I
 reset_head="GROUP TOPIC PARTITION NEW-OFFSET"
 rows() { printf '\ngroup topic 0 %s\ngroup topic 1 %s' "$1" "$2"; }
 
+# Most of its time is waiting for rebalances, so it runs beside the tools.
+within 200 java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$jars/*" java/GroupCalls.java "$broker" "j$run" \
+    >"$scratch/calls" 2>"$scratch/calls-stderr" &
+calls=$!
+
 tool org.apache.kafka.tools.TopicCommand --bootstrap-server "$broker" --create --topic "$topic" --partitions 2
 printed "topics --create" "Created topic topic."
 lines 1 30 0
@@ -134,7 +139,7 @@ first=$!
 until_said "$scratch/first-says" 'assigned: .*\[0\].*\[1\]'
 member -X client.id=other -X group.instance.id=static >"$scratch/second" 2>"$scratch/second-says" &
 second=$!
-trap 'kill $first $second 2>/dev/null || true; rm -rf "$scratch"' EXIT
+trap 'kill $first $second $calls 2>/dev/null || true; rm -rf "$scratch"' EXIT
 until_said "$scratch/second-says" 'assigned: .*\[[01]\]$'
 until_state Stable 2
 printed "consumer-groups --describe --state with members" "GROUP COORDINATOR (ID) ASSIGNMENT-STRATEGY STATE #MEMBERS
@@ -239,4 +244,7 @@ tool org.apache.kafka.tools.ConsumerPerformance --bootstrap-server "$broker" --t
     --group "perf-$run" --timeout 30000
 equal "consumer-perf-test" "0 250" "$status $(tail -1 "$scratch/out" | awk -F', ' '{ print $5 }')"
 echo "$ran tools ran"
+
+wait $calls || { failures=$((failures + 1)); grep -v SLF4J "$scratch/calls-stderr" | head -20 || true; }
+cat "$scratch/calls"
 finish
