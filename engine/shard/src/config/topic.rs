@@ -62,6 +62,12 @@ impl Ratio {
         }
     }
 
+    /// The share in parts of a thousand million.
+    #[must_use]
+    pub fn parts(self) -> u64 {
+        self.0.into()
+    }
+
     /// The share as a number from 0 to 1.
     #[must_use]
     pub fn share(self) -> f64 {
