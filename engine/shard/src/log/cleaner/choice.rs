@@ -162,7 +162,7 @@ mod tests {
         p.config.segment_bytes = 1_000;
         p.config.segment_index_bytes = 8;
         p.config.index_interval_bytes = 150;
-        assert_eq!(groups(&p, 59).len(), 5);
+        assert_eq!(groups(&p, 59).len(), 4);
         p.config.segment_index_bytes = 1 << 20;
         let far = i64::from(i32::MAX) + 1;
         p.segments[5].next_offset = far + 1;
