@@ -6,7 +6,8 @@
 //! at the n-th boundary alone.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use corelog_replication::ids::{BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex};
 use corelog_replication::metadata::{MetadataRecord, PartitionAssignment};
@@ -24,13 +25,13 @@ use corelog_wire::ids::TopicId;
 use corelog_wire::record_batch::{BatchBuilder, NewRecord, RecordBatch, batches};
 
 use crate::from_env;
-use crate::ledger::{BLOCK, End};
+use crate::ledger::{BLOCK, Ledger};
+use crate::world::cuts_of_start;
 
 const VERSION: i16 = 13;
 const TOPIC: TopicId = TopicId([9; 16]);
 const PARTITIONS: usize = 2;
 const JOURNAL_FILE: u64 = 64 << 10;
-const DELETE_RETENTION_MS: i64 = 3_000;
 
 /// What a topic of the tests has besides.
 type Settings<'a> = &'a [(&'a str, &'a str)];
@@ -449,9 +450,6 @@ fn check(disk: FaultDisk, model: Model, seed: u64, thoroughly: bool) {
 
 #[derive(Debug, Default)]
 struct Seen {
-    boundaries: u64,
-    cuts: u64,
-    cut_in: BTreeMap<StepKind, u64>,
     cleanings: u64,
     replaced: u64,
     merged: bool,
@@ -507,5 +505,93 @@ fn a_compacted_log_agrees_with_a_map() {
         let disk = broker.stop(&mut |_, _| {});
         crate::indexes::check(&disk);
         broker.nobody_complains();
+    }
+}
+
+/// A disk at a boundary, with what it must hold.
+struct Cut {
+    number: u64,
+    disk: FaultDisk,
+    model: Model,
+}
+
+#[test]
+fn nothing_is_lost_wherever_the_power_is_cut_while_segments_are_replaced() {
+    let scripts = from_env("CORELOG_SEEDS");
+    let stride = if scripts.is_some() { 1 } else { 41 };
+    let only = from_env("CORELOG_CUT");
+    let seeds = from_env("CORELOG_SEED").map_or(0..scripts.unwrap_or(1), |seed| seed..seed + 1);
+    for seed in seeds {
+        let (send, receive) = sync_channel::<Cut>(4);
+        let receive = Mutex::new(receive);
+        let failures = Mutex::new(Vec::new());
+        let mut seen = Seen::default();
+        let mut report = Report::default();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| check_cuts(&receive, &failures));
+            }
+            let mut probe = |disk: &FaultDisk, model: &Model| {
+                report.boundaries += 1;
+                let number = report.boundaries;
+                let cleaned = disk.paths().iter().any(|path| path.ends_with(".cleaned"));
+                let rare = disk.kinds_in_flight().iter().any(|kind| {
+                    // Names change for nothing else here.
+                    let is_name = matches!(kind, StepKind::Rename | StepKind::Remove);
+                    let times = report.while_cleaned.entry(*kind).or_default();
+                    *times += u64::from(cleaned || is_name);
+                    cleaned && *times < 12 || is_name && *times < 60
+                });
+                if only.map_or(rare || number % stride == seed % stride, |only| only == number) {
+                    report.cuts += 1;
+                    let disk = if number % 5 == 3 { disk.kill(number) } else { disk.restart(number) };
+                    let _ = send.send(Cut { number, disk, model: model.clone() });
+                }
+            };
+            history(seed, 60, &mut seen, &mut probe);
+            drop(send);
+        });
+        println!("history {seed}: {report:?} {seen:?}");
+        let failures = failures.into_inner().unwrap();
+        assert!(failures.is_empty(), "history {seed}, {report:?}:\n{}", failures.join("\n"));
+        assert!(seen.replaced > 5 && report.boundaries > 3_000, "{seen:?} {report:?}");
+        for kind in [StepKind::Write, StepKind::Sync, StepKind::SyncDir, StepKind::Rename, StepKind::Remove] {
+            let times = report.while_cleaned.get(&kind).copied().unwrap_or(0);
+            assert!(only.is_some() || times > 5, "{kind:?} was interrupted {times} times while something was cleaned");
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    boundaries: u64,
+    cuts: u64,
+    /// How often each kind of step was in flight while there was a file of a cleaning.
+    while_cleaned: BTreeMap<StepKind, u64>,
+}
+
+fn check_cuts(cuts: &Mutex<Receiver<Cut>>, failures: &Mutex<Vec<String>>) {
+    loop {
+        let cut = cuts.lock().unwrap().recv();
+        let Ok(Cut { number, disk, model }) = cut else { return };
+        if failures.lock().unwrap().len() >= 8 {
+            continue;
+        }
+        let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if number % 16 == 5 {
+                // The power is cut again during the start.
+                let mut ledger = Ledger::new(model.config.clone());
+                ledger.now = model.now;
+                for cut in cuts_of_start(&disk, &ledger, Some((3, &mut Random::new(number)))) {
+                    check(cut.restart(number), model.clone(), number, false);
+                }
+            }
+            check(disk, model, number, number % 4 == 1);
+        }));
+        if let Err(panic) = held {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+            failures.lock().unwrap().push(format!("CORELOG_CUT={number}: {}", words.unwrap_or_default()));
+        }
     }
 }
