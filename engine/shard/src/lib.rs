@@ -21,6 +21,7 @@ pub mod limits;
 pub mod log;
 pub mod mesh;
 pub mod metadata;
+mod pattern;
 mod purgatory;
 pub mod shard;
 pub mod start;

@@ -86,3 +86,9 @@ pub const LENT_FILES_PER_ANSWER_MAX: usize = 8;
 
 /// How many fetches that have to go on waiting are asked each time memory comes free.
 pub const WAITING_READS_ASKED_MAX: usize = 16;
+
+/// The longest pattern that a client may send, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 1_024;
+
+/// What a pattern may take when it is compiled, in bytes.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 << 10;

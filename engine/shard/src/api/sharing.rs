@@ -16,7 +16,7 @@ use corelog_wire::api::list_offsets::ListOffsetsPartitionResponse;
 use corelog_wire::api::offset_for_leader_epoch::EpochEndOffset;
 use corelog_wire::api_key::ApiKey;
 
-use super::{fetch, produce};
+use super::{describe_producers, fetch, produce};
 use crate::front::Context;
 use crate::log::PartitionId;
 use crate::mesh::ShardIndex;
@@ -37,6 +37,8 @@ pub(crate) enum ShareAnswer {
     DeleteRecords(Vec<(usize, DeleteRecordsPartitionResult)>),
     /// Of DescribeLogDirs, by topic.
     DescribeLogDirs(BTreeMap<String, Vec<DescribeLogDirsPartition>>),
+    /// Of DescribeProducers.
+    DescribeProducers(Vec<(usize, describe_producers::Described)>),
 }
 
 /// Whether a request changes metadata: the shard with the metadata log handles it.
@@ -47,7 +49,10 @@ pub(crate) fn changes_metadata(api: ApiKey) -> bool {
         | ApiKey::DeleteTopics
         | ApiKey::AlterConfigs
         | ApiKey::IncrementalAlterConfigs
+        | ApiKey::AlterClientQuotas
         | ApiKey::InitProducerId => true,
+        // It tells of the log itself.
+        ApiKey::DescribeQuorum => true,
         // Only where it creates topics, which it finds out itself.
         ApiKey::Metadata => false,
         ApiKey::ApiVersions
@@ -60,6 +65,16 @@ pub(crate) fn changes_metadata(api: ApiKey) -> bool {
         | ApiKey::DescribeLogDirs
         | ApiKey::FindCoordinator
         | ApiKey::DescribeTopicPartitions
+        | ApiKey::AlterReplicaLogDirs
+        | ApiKey::ElectLeaders
+        | ApiKey::AlterPartitionReassignments
+        | ApiKey::ListPartitionReassignments
+        | ApiKey::DescribeClientQuotas
+        | ApiKey::UpdateFeatures
+        | ApiKey::DescribeProducers
+        | ApiKey::UnregisterBroker
+        | ApiKey::ListTransactions
+        | ApiKey::ListConfigResources
         | ApiKey::DescribeConfigs => false,
     }
 }

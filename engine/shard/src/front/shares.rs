@@ -203,6 +203,9 @@ impl Front {
             (Parked::DescribeLogDirs(pending), Answer::Share(ShareAnswer::DescribeLogDirs(found))) => {
                 pending.joined(from, found)
             }
+            (Parked::DescribeProducers(pending), Answer::Share(ShareAnswer::DescribeProducers(results))) => {
+                pending.joined(from, results)
+            }
             (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
                 self.read_bytes += pending.joined(from, results);
                 if pending.has_read_all() {
