@@ -65,15 +65,8 @@ pub(super) fn dump(
         report.line(format_args!("  the name says no base offset, so the first one is taken as it comes"))?;
     }
     let may_have_gaps = extent.may_have_gaps();
-    let mut walk = Walk {
-        position: 0,
-        next_offset,
-        first_offset: None,
-        leader_epoch: -1,
-        may_have_gaps,
-        batches: 0,
-        records: 0,
-    };
+    let mut walk =
+        Walk { position: 0, next_offset, first_offset: None, leader_epoch: -1, may_have_gaps, batches: 0, records: 0 };
     let mut buffer = Vec::new();
     while walk.position < len {
         if let Err(error) = read_batch(file, len, walk.position, &mut buffer)? {
@@ -126,9 +119,8 @@ fn fault(batch: &RecordBatch<'_>, walk: &Walk) -> Option<String> {
         return Some(format!("the CRC is {stored:#010x}, the bytes give {computed:#010x}"));
     }
     // Only compaction leaves gaps.
-    let follows = |expected: i64| {
-        expected == batch.base_offset() || walk.may_have_gaps && expected < batch.base_offset()
-    };
+    let follows =
+        |expected: i64| expected == batch.base_offset() || walk.may_have_gaps && expected < batch.base_offset();
     if let Some(expected) = walk.next_offset.filter(|expected| !follows(*expected)) {
         return Some(format!("the batch begins at offset {}, {expected} would follow", batch.base_offset()));
     }

@@ -296,12 +296,7 @@ impl Logs {
                 self.cleaner.due_us = now.monotonic_us;
                 let message = format!(
                     "cleaned {}-{} up to offset {}: {:?}, {} bytes read, {} written",
-                    p.topic,
-                    p.index,
-                    p.cleaning.first_dirty,
-                    job.keys,
-                    job.bytes_read,
-                    job.bytes_written
+                    p.topic, p.index, p.cleaning.first_dirty, job.keys, job.bytes_read, job.bytes_written
                 );
                 Self::log(actions, LogLevel::Debug, message);
             }

@@ -85,7 +85,13 @@ pub(super) enum Turn {
 }
 
 impl Logs {
-    pub(super) fn clean_step(&mut self, now: Now, job: &mut Job, budget: &mut isize, actions: &mut Vec<Action>) -> Turn {
+    pub(super) fn clean_step(
+        &mut self,
+        now: Now,
+        job: &mut Job,
+        budget: &mut isize,
+        actions: &mut Vec<Action>,
+    ) -> Turn {
         match &job.stage {
             Stage::Announced { .. } => return self.switch_segments(now, job, actions),
             Stage::Switching { .. } | Stage::Writing { .. } => return Turn::Wait,
@@ -239,7 +245,8 @@ impl Logs {
         let Some(segments) = group.iter().map(|base| find(*base)).collect::<Option<Vec<_>>>() else {
             return Turn::GivenUp;
         };
-        let (bytes, last) = (segments.iter().map(|s| s.len).sum::<u64>(), segments.last().expect("a group is not empty"));
+        let (bytes, last) =
+            (segments.iter().map(|s| s.len).sum::<u64>(), segments.last().expect("a group is not empty"));
         if self.disk_room < bytes || self.write_back.is_out_of_space() {
             return Turn::GivenUp;
         }
@@ -320,16 +327,14 @@ fn copy_batch(p: &Partition, job: &mut Job, batch: &RecordBatch<'_>) -> Result<(
         Outcome::Gone => {}
         Outcome::Unchanged(newest) => output.append(batch.as_bytes(), newest),
         Outcome::Emptied(header) => output.append(&header, Newest { timestamp_ms: -1, offset: -1 }),
-        Outcome::Changed(plain, newest) => {
-            match batch.attributes().compression().unwrap_or(Compression::None) {
-                Compression::None => output.append(&plain, newest),
-                codec => {
-                    let (view, _) = RecordBatch::split_from(&plain).expect("it was made here");
-                    let work = Reencoding::new(&view, codec, None, usize::MAX).map_err(|error| format!("{error}"))?;
-                    *encoding = Some(Encoding { plain, work, newest });
-                }
+        Outcome::Changed(plain, newest) => match batch.attributes().compression().unwrap_or(Compression::None) {
+            Compression::None => output.append(&plain, newest),
+            codec => {
+                let (view, _) = RecordBatch::split_from(&plain).expect("it was made here");
+                let work = Reencoding::new(&view, codec, None, usize::MAX).map_err(|error| format!("{error}"))?;
+                *encoding = Some(Encoding { plain, work, newest });
             }
-        }
+        },
     }
     Ok((looked_at, false))
 }
