@@ -159,10 +159,14 @@ impl Pending {
         };
         if self.to.version < FIRST_WITH_GROUPS {
             let group = groups.first().expect("one group is asked for");
-            let rows: Vec<Vec<_>> = group.topics.iter().map(|it| it.partitions.iter().map(Partition::of_one_group).collect()).collect();
+            let rows: Vec<Vec<_>> =
+                group.topics.iter().map(|it| it.partitions.iter().map(Partition::of_one_group).collect()).collect();
             let named = group.topics.iter().zip(&rows);
             let topics: Vec<_> = named
-                .map(|(topic, partitions)| OffsetFetchResponseTopic { name: &topic.name, partitions: partitions.into() })
+                .map(|(topic, partitions)| OffsetFetchResponseTopic {
+                    name: &topic.name,
+                    partitions: partitions.into(),
+                })
                 .collect();
             return self.to.answer(&OffsetFetchResponse {
                 topics: (&topics).into(),
@@ -172,7 +176,9 @@ impl Pending {
         }
         let rows: Vec<Vec<Vec<_>>> = groups
             .iter()
-            .map(|group| group.topics.iter().map(|it| it.partitions.iter().map(Partition::of_groups).collect()).collect())
+            .map(|group| {
+                group.topics.iter().map(|it| it.partitions.iter().map(Partition::of_groups).collect()).collect()
+            })
             .collect();
         let topics: Vec<Vec<_>> = groups
             .iter()
