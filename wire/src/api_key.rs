@@ -237,7 +237,38 @@ api_keys! {
 
 // To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
 // list of messages in `tests/generate`.
-unserved_apis! {}
+unserved_apis! {
+    /// Moves replicas between the log directories of a broker.
+    AlterReplicaLogDirs = 34, versions 1-2, advertised from 1, flexible 2+;
+    /// Elects leaders of partitions.
+    ElectLeaders = 43, versions 0-2, advertised from 0, flexible 2+;
+    /// Moves partitions to other replicas.
+    AlterPartitionReassignments = 45, versions 0-1, advertised from 0, flexible 0+;
+    /// Lists the partitions that are being moved.
+    ListPartitionReassignments = 46, versions 0-0, advertised from 0, flexible 0+;
+    /// Describes the quotas of clients.
+    DescribeClientQuotas = 48, versions 0-1, advertised from 0, flexible 1+;
+    /// Changes the quotas of clients.
+    AlterClientQuotas = 49, versions 0-1, advertised from 0, flexible 1+;
+    /// Describes the quorum that keeps the metadata.
+    DescribeQuorum = 55, versions 0-2, advertised from 0, flexible 0+;
+    /// Changes the levels of features.
+    UpdateFeatures = 57, versions 0-2, advertised from 0, flexible 0+;
+    /// Describes the producers that partitions remember.
+    DescribeProducers = 61, versions 0-0, advertised from 0, flexible 0+;
+    /// Takes a broker out of the metadata.
+    UnregisterBroker = 64, versions 0-0, advertised from 0, flexible 0+;
+    /// Describes transactional producers.
+    DescribeTransactions = 65, versions 0-0, advertised from 0, flexible 0+;
+    /// Lists transactional producers.
+    ListTransactions = 66, versions 0-2, advertised from 0, flexible 0+;
+    /// Says which metrics a client is to push.
+    GetTelemetrySubscriptions = 71, versions 0-0, advertised from 0, flexible 0+;
+    /// Takes metrics of a client.
+    PushTelemetry = 72, versions 0-0, advertised from 0, flexible 0+;
+    /// Lists the resources that have settings.
+    ListConfigResources = 74, versions 0-1, advertised from 0, flexible 0+;
+}
 
 #[cfg(test)]
 mod tests {

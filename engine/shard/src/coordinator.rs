@@ -411,3 +411,6 @@ fn settings(config: &BrokerConfig) -> GroupSettings {
         max_size: config.groups.members_max,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod log;
 pub mod mesh;
 pub mod metadata;
+pub mod metrics;
 mod purgatory;
 pub mod shard;
 pub mod start;

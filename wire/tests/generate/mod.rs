@@ -173,6 +173,21 @@ pub fn entries() -> Vec<Entry> {
         ListGroups: list_groups ListGroupsRequest ListGroupsResponse;
         DeleteGroups: delete_groups DeleteGroupsRequest DeleteGroupsResponse;
         OffsetDelete: offset_delete OffsetDeleteRequest OffsetDeleteResponse;
+        AlterReplicaLogDirs unserved: alter_replica_log_dirs AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse;
+        ElectLeaders unserved: elect_leaders ElectLeadersRequest ElectLeadersResponse;
+        AlterPartitionReassignments unserved: alter_partition_reassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse;
+        ListPartitionReassignments unserved: list_partition_reassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
+        DescribeClientQuotas unserved: describe_client_quotas DescribeClientQuotasRequest DescribeClientQuotasResponse;
+        AlterClientQuotas unserved: alter_client_quotas AlterClientQuotasRequest AlterClientQuotasResponse;
+        DescribeQuorum unserved: describe_quorum DescribeQuorumRequest DescribeQuorumResponse;
+        UpdateFeatures unserved: update_features UpdateFeaturesRequest UpdateFeaturesResponse;
+        DescribeProducers unserved: describe_producers DescribeProducersRequest DescribeProducersResponse;
+        UnregisterBroker unserved: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse;
+        DescribeTransactions unserved: describe_transactions DescribeTransactionsRequest DescribeTransactionsResponse;
+        ListTransactions unserved: list_transactions ListTransactionsRequest ListTransactionsResponse;
+        GetTelemetrySubscriptions unserved: get_telemetry_subscriptions GetTelemetrySubscriptionsRequest GetTelemetrySubscriptionsResponse;
+        PushTelemetry unserved: push_telemetry PushTelemetryRequest PushTelemetryResponse;
+        ListConfigResources unserved: list_config_resources ListConfigResourcesRequest ListConfigResourcesResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
     entries.extend(entries! {

@@ -54,6 +54,11 @@ impl LentFrames {
         self.bytes >= usize::try_from(share).unwrap_or(usize::MAX).max(limits::LENT_FRAMES_BYTES_MIN)
     }
 
+    /// Their bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
