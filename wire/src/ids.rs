@@ -63,6 +63,8 @@ ids! {
     TopicId;
     /// Identifies a log directory of a broker (KIP-858).
     DirectoryId;
+    /// Identifies a client that pushes metrics (KIP-714).
+    ClientInstanceId;
 }
 
 fn to_text(bytes: &[u8; 16]) -> [u8; TEXT_LENGTH] {

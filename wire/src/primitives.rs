@@ -7,7 +7,7 @@
 //! | bytes, nullable bytes | `&'a [u8]`, `Option<&'a [u8]>` |
 //! | records (read) | `Option<&'a [u8]>` |
 //! | records (spliced on write) | `Option<Records<'a>>` |
-//! | uuid | `TopicId`, `DirectoryId` |
+//! | uuid | `TopicId`, `DirectoryId`, `ClientInstanceId` |
 //! | error code (int16) | `ErrorCode` |
 //! | `[]T`, nullable `[]T` | `Array<'a, T>`, `Option<Array<'a, T>>` |
 //! | a struct, nullable struct | `T<'a>`, `Option<T<'a>>` |
@@ -18,7 +18,7 @@ use crate::array::Array;
 use crate::decoder::{DecodeError, DecodeErrorKind, Decoder};
 use crate::encoder::{EncodeError, Encoder};
 use crate::error_code::ErrorCode;
-use crate::ids::{DirectoryId, TopicId};
+use crate::ids::{ClientInstanceId, DirectoryId, TopicId};
 use crate::message::{FieldType, MessageVersion};
 
 /// A value that can stand in a message.
@@ -119,7 +119,7 @@ macro_rules! uuid_fields {
     )*};
 }
 
-uuid_fields! { TopicId DirectoryId }
+uuid_fields! { TopicId DirectoryId ClientInstanceId }
 
 /// Implements `Field` for a type that wraps its nullable form.
 macro_rules! non_null_fields {

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use corelog_wire::array::Array;
 use corelog_wire::decoder::Decoder;
 use corelog_wire::error_code::ErrorCode;
-use corelog_wire::ids::{DirectoryId, TopicId};
+use corelog_wire::ids::{ClientInstanceId, DirectoryId, TopicId};
 use corelog_wire::message::Message;
 use corelog_wire::primitives::{Field, Records};
 use proptest::collection::vec;
@@ -17,7 +17,7 @@ use proptest::prelude::*;
 
 macro_rules! differential {
     ($theirs:ident: $(
-        $api:ident $ours:ident $module:ident { $($name:ident $(<$lifetime:lifetime>)? { $($field:ident)* })* }
+        $api:ident $ours:ident $module:ident { $($name:ident $(<$lifetime:lifetime>)? $(= $theirs_name:ident)? { $($field:ident)* })* }
     )*) => {
         mod $theirs {
             use super::*;
@@ -62,6 +62,12 @@ macro_rules! differential {
                 }
             }
 
+            impl<T: TryFrom<Vec<u8>>> To<T> for ClientInstanceId {
+                fn to(self) -> T {
+                    TopicId(self.0).to()
+                }
+            }
+
             impl<A: To<B>, B> To<Option<B>> for Option<A> {
                 fn to(self) -> Option<B> {
                     self.map(To::to)
@@ -74,7 +80,7 @@ macro_rules! differential {
                 }
             }
 
-            differential! { @same_type bool i8 i16 i32 i64 }
+            differential! { @same_type bool i8 i16 u16 i32 i64 f64 }
 
             impl To<StrBytes> for &str {
                 fn to(self) -> StrBytes {
@@ -87,9 +93,11 @@ macro_rules! differential {
             }
 
             $($(
-                impl To<::$theirs::messages::$module::$name> for $ours::$name $(<$lifetime>)? {
-                    fn to(self) -> ::$theirs::messages::$module::$name {
-                        let mut theirs = ::$theirs::messages::$module::$name::default();
+                impl To<differential! { @struct $theirs $module $name $($theirs_name)? }>
+                    for $ours::$name $(<$lifetime>)?
+                {
+                    fn to(self) -> differential! { @struct $theirs $module $name $($theirs_name)? } {
+                        let mut theirs = <differential! { @struct $theirs $module $name $($theirs_name)? }>::default();
                         $(theirs.$field = self.$field.to();)*
                         theirs
                     }
@@ -135,6 +143,13 @@ macro_rules! differential {
                 }
             )*
         }
+    };
+    // A struct that has another name here says theirs.
+    (@struct $theirs:ident $module:ident $ours:ident) => {
+        ::$theirs::messages::$module::$ours
+    };
+    (@struct $theirs:ident $module:ident $ours:ident $name:ident) => {
+        ::$theirs::messages::$module::$name
     };
     (@same_type $($ty:ty)*) => {$(
         impl To<$ty> for $ty {
@@ -476,5 +491,135 @@ both_crates! {
     ConsumerProtocolAssignment assignment consumer_protocol_assignment {
         ConsumerProtocolAssignment<'_> { assigned_partitions user_data }
         TopicPartition<'_> { topic partitions }
+    }
+    AlterReplicaLogDirsRequest alter_replica_log_dirs alter_replica_log_dirs_request {
+        AlterReplicaLogDirsRequest<'_> { dirs }
+        AlterReplicaLogDir<'_> { path topics }
+        AlterReplicaLogDirTopic<'_> { name partitions }
+    }
+    AlterReplicaLogDirsResponse alter_replica_log_dirs alter_replica_log_dirs_response {
+        AlterReplicaLogDirsResponse<'_> { throttle_time_ms results }
+        AlterReplicaLogDirTopicResult<'_> { topic_name partitions }
+        AlterReplicaLogDirPartitionResult { partition_index error_code }
+    }
+    ElectLeadersRequest elect_leaders elect_leaders_request {
+        ElectLeadersRequest<'_> { election_type topic_partitions timeout_ms }
+        TopicPartitions<'_> { topic partitions }
+    }
+    ElectLeadersResponse elect_leaders elect_leaders_response {
+        ElectLeadersResponse<'_> { throttle_time_ms error_code replica_election_results }
+        ReplicaElectionResult<'_> { topic partition_result }
+        PartitionResult<'_> { partition_id error_code error_message }
+    }
+    AlterPartitionReassignmentsRequest alter_partition_reassignments alter_partition_reassignments_request {
+        AlterPartitionReassignmentsRequest<'_> { timeout_ms allow_replication_factor_change topics }
+        ReassignableTopic<'_> { name partitions }
+        ReassignablePartition<'_> { partition_index replicas }
+    }
+    AlterPartitionReassignmentsResponse alter_partition_reassignments alter_partition_reassignments_response {
+        AlterPartitionReassignmentsResponse<'_> { throttle_time_ms allow_replication_factor_change error_code error_message responses }
+        ReassignableTopicResponse<'_> { name partitions }
+        ReassignablePartitionResponse<'_> { partition_index error_code error_message }
+    }
+    ListPartitionReassignmentsRequest list_partition_reassignments list_partition_reassignments_request {
+        ListPartitionReassignmentsRequest<'_> { timeout_ms topics }
+        ListPartitionReassignmentsTopics<'_> { name partition_indexes }
+    }
+    ListPartitionReassignmentsResponse list_partition_reassignments list_partition_reassignments_response {
+        ListPartitionReassignmentsResponse<'_> { throttle_time_ms error_code error_message topics }
+        OngoingTopicReassignment<'_> { name partitions }
+        OngoingPartitionReassignment<'_> { partition_index replicas adding_replicas removing_replicas }
+    }
+    DescribeClientQuotasRequest describe_client_quotas describe_client_quotas_request {
+        DescribeClientQuotasRequest<'_> { components strict }
+        ComponentData<'_> { entity_type match_type _match }
+    }
+    DescribeClientQuotasResponse describe_client_quotas describe_client_quotas_response {
+        DescribeClientQuotasResponse<'_> { throttle_time_ms error_code error_message entries }
+        EntryData<'_> { entity values }
+        EntityData<'_> { entity_type entity_name }
+        ValueData<'_> { key value }
+    }
+    AlterClientQuotasRequest alter_client_quotas alter_client_quotas_request {
+        AlterClientQuotasRequest<'_> { entries validate_only }
+        EntryData<'_> { entity ops }
+        EntityData<'_> { entity_type entity_name }
+        OpData<'_> { key value remove }
+    }
+    AlterClientQuotasResponse alter_client_quotas alter_client_quotas_response {
+        AlterClientQuotasResponse<'_> { throttle_time_ms entries }
+        EntryResult<'_> = EntryData { error_code error_message entity }
+        EntityResult<'_> = EntityData { entity_type entity_name }
+    }
+    DescribeQuorumRequest describe_quorum describe_quorum_request {
+        DescribeQuorumRequest<'_> { topics }
+        TopicData<'_> { topic_name partitions }
+        PartitionData { partition_index }
+    }
+    DescribeQuorumResponse describe_quorum describe_quorum_response {
+        DescribeQuorumResponse<'_> { error_code error_message topics nodes }
+        TopicResult<'_> = TopicData { topic_name partitions }
+        PartitionResult<'_> = PartitionData { partition_index error_code error_message leader_id leader_epoch high_watermark current_voters observers }
+        ReplicaState { replica_id replica_directory_id log_end_offset last_fetch_timestamp last_caught_up_timestamp }
+        Node<'_> { node_id listeners }
+        Listener<'_> { name host port }
+    }
+    UpdateFeaturesRequest update_features update_features_request {
+        UpdateFeaturesRequest<'_> { timeout_ms feature_updates validate_only }
+        FeatureUpdateKey<'_> { feature max_version_level allow_downgrade upgrade_type }
+    }
+    UpdateFeaturesResponse update_features update_features_response {
+        UpdateFeaturesResponse<'_> { throttle_time_ms error_code error_message results }
+        UpdatableFeatureResult<'_> { feature error_code error_message }
+    }
+    DescribeProducersRequest describe_producers describe_producers_request {
+        DescribeProducersRequest<'_> { topics }
+        TopicRequest<'_> { name partition_indexes }
+    }
+    DescribeProducersResponse describe_producers describe_producers_response {
+        DescribeProducersResponse<'_> { throttle_time_ms topics }
+        TopicResponse<'_> { name partitions }
+        PartitionResponse<'_> { partition_index error_code error_message active_producers }
+        ProducerState { producer_id producer_epoch last_sequence last_timestamp coordinator_epoch current_txn_start_offset }
+    }
+    UnregisterBrokerRequest unregister_broker unregister_broker_request {
+        UnregisterBrokerRequest { broker_id }
+    }
+    UnregisterBrokerResponse unregister_broker unregister_broker_response {
+        UnregisterBrokerResponse<'_> { throttle_time_ms error_code error_message }
+    }
+    DescribeTransactionsRequest describe_transactions describe_transactions_request {
+        DescribeTransactionsRequest<'_> { transactional_ids }
+    }
+    DescribeTransactionsResponse describe_transactions describe_transactions_response {
+        DescribeTransactionsResponse<'_> { throttle_time_ms transaction_states }
+        TransactionState<'_> { error_code transactional_id transaction_state transaction_timeout_ms transaction_start_time_ms producer_id producer_epoch topics }
+        TopicData<'_> { topic partitions }
+    }
+    ListTransactionsRequest list_transactions list_transactions_request {
+        ListTransactionsRequest<'_> { state_filters producer_id_filters duration_filter transactional_id_pattern }
+    }
+    ListTransactionsResponse list_transactions list_transactions_response {
+        ListTransactionsResponse<'_> { throttle_time_ms error_code unknown_state_filters transaction_states }
+        TransactionState<'_> { transactional_id producer_id transaction_state }
+    }
+    GetTelemetrySubscriptionsRequest get_telemetry_subscriptions get_telemetry_subscriptions_request {
+        GetTelemetrySubscriptionsRequest { client_instance_id }
+    }
+    GetTelemetrySubscriptionsResponse get_telemetry_subscriptions get_telemetry_subscriptions_response {
+        GetTelemetrySubscriptionsResponse<'_> { throttle_time_ms error_code client_instance_id subscription_id accepted_compression_types push_interval_ms telemetry_max_bytes delta_temporality requested_metrics }
+    }
+    PushTelemetryRequest push_telemetry push_telemetry_request {
+        PushTelemetryRequest<'_> { client_instance_id subscription_id terminating compression_type metrics }
+    }
+    PushTelemetryResponse push_telemetry push_telemetry_response {
+        PushTelemetryResponse { throttle_time_ms error_code }
+    }
+    ListConfigResourcesRequest list_config_resources list_config_resources_request {
+        ListConfigResourcesRequest<'_> { resource_types }
+    }
+    ListConfigResourcesResponse list_config_resources list_config_resources_response {
+        ListConfigResourcesResponse<'_> { throttle_time_ms error_code config_resources }
+        ConfigResource<'_> { resource_name resource_type }
     }
 }

@@ -412,3 +412,5 @@ fn settings(config: &BrokerConfig) -> GroupSettings {
     }
 }
 
+#[cfg(test)]
+mod tests;

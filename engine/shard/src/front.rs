@@ -28,6 +28,7 @@ use corelog_replication::metadata::TopicImage;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::ids::TopicId;
 
+use crate::api::alter_client_quotas::UndecidedQuotas;
 use crate::api::config_changes::UndecidedConfigs;
 use crate::api::init_producer_id::ProducerIds;
 use crate::api::metadata::TopicCreation;
@@ -43,17 +44,13 @@ use crate::limits;
 use crate::log::{Fetched, Logs, Progress};
 use crate::mesh::Seat;
 use crate::metadata::Metadata;
+use crate::metrics::{FrontFigures, Requests};
 use crate::purgatory::{AwaitedRead, Purgatory};
 use shares::LentFrames;
 
 /// Whose answers may be large: one at a time for clients that do not read.
-const LARGE_ANSWERS: [ApiKey; 5] = [
-    ApiKey::Metadata,
-    ApiKey::DescribeConfigs,
-    ApiKey::OffsetFetch,
-    ApiKey::DescribeGroups,
-    ApiKey::ListGroups,
-];
+const LARGE_ANSWERS: [ApiKey; 5] =
+    [ApiKey::Metadata, ApiKey::DescribeConfigs, ApiKey::OffsetFetch, ApiKey::DescribeGroups, ApiKey::ListGroups];
 
 /// What the front works with, lent to it for one call.
 pub struct Context<'a> {
@@ -94,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) creation: TopicCreation,
     pub(crate) undecided_configs: UndecidedConfigs,
+    pub(crate) undecided_quotas: UndecidedQuotas,
 }
 
 /// Who waits for room in the log.
@@ -134,6 +132,7 @@ pub struct Front {
     read_bytes: usize,
     /// Connections to which batches are sent from where they stand in their files.
     lending: usize,
+    requests: Requests,
     is_stopping: bool,
 }
 
@@ -147,6 +146,7 @@ impl Front {
                 producer_ids: ProducerIds::default(),
                 creation: TopicCreation::new(seed),
                 undecided_configs: UndecidedConfigs::default(),
+                undecided_quotas: UndecidedQuotas::default(),
             },
             coordinator: Coordinator::new(seed),
             connections: BTreeMap::new(),
@@ -162,6 +162,7 @@ impl Front {
             wait_for_memory: VecDeque::new(),
             read_bytes: 0,
             lending: 0,
+            requests: Requests::default(),
             is_stopping: false,
         }
     }
@@ -385,6 +386,25 @@ impl Front {
         self.purgatory.is_empty() && self.unfinished.is_empty() && self.shares_without_room.is_empty()
     }
 
+    /// What was counted of the requests.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// What goes on now.
+    pub(crate) fn figures(&self) -> FrontFigures {
+        FrontFigures {
+            connections: self.connections.len() as u64,
+            requests_waiting: self.purgatory.len() as u64,
+            produce_waiting_for_room: self.wait_for_room.len() as u64,
+            fetches_waiting_for_memory: self.wait_for_memory.len() as u64,
+            connections_waiting_to_be_sent: self.wait_for_sending.len() as u64,
+            read_bytes: self.read_bytes as u64,
+            lent_bytes: self.lent_frames.bytes() as u64,
+            lending_connections: self.lending as u64,
+        }
+    }
+
     /// Takes up the next frame of a connection's backlog, if it may be. False if it may not, or if there is none.
     fn take_up(&mut self, cx: &mut Context<'_>, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
@@ -571,6 +591,7 @@ impl Front {
                 return;
             };
             while let Some(pieces) = connection.take_answer() {
+                self.requests.answered(connection.answered(), cx.now.monotonic_us);
                 connection.touch(cx.now.monotonic_us);
                 if !pieces.is_empty() {
                     self.read_bytes += connection.sending(&pieces);

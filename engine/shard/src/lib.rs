@@ -22,6 +22,8 @@ pub mod limits;
 pub mod log;
 pub mod mesh;
 pub mod metadata;
+pub mod metrics;
+mod pattern;
 mod purgatory;
 pub mod shard;
 pub mod start;

@@ -114,6 +114,11 @@ impl Shard {
         &self.logs
     }
 
+    /// Connections and requests, to see what was counted of them.
+    pub(crate) fn front(&self) -> &Front {
+        &self.front
+    }
+
     /// The metadata, for tests and tools.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
@@ -316,7 +321,9 @@ impl Shard {
                 // Nothing in a shard depends on these.
                 MetadataChange::BrokerRegistered(_)
                 | MetadataChange::NextProducerIdRaised(_)
-                | MetadataChange::FeatureLevelChanged { .. } => {}
+                | MetadataChange::FeatureLevelChanged { .. }
+                | MetadataChange::ResourceConfigChanged { .. }
+                | MetadataChange::ClientQuotaChanged { .. } => {}
             }
         }
         if broker_changed {
@@ -334,6 +341,7 @@ impl Shard {
             actions.push(Action::Log { level: LogLevel::Warn, message });
         }
         self.logs.set_producer_expiration(self.config.producer_id_expiration_ms);
+        self.logs.set_cleaner(self.config.cleaner);
         for topic in self.metadata.image().topics() {
             let config = topic_config(&self.config, topic, actions);
             for partition in topic.partitions() {

@@ -16,12 +16,18 @@ DEPARTURES = {
     ("InitProducerIdRequest.keep_prepared_txn", "missing"): "version 6 only",
     ("InitProducerIdResponse.ongoing_txn_producer_id", "missing"): "version 6 only",
     ("InitProducerIdResponse.ongoing_txn_producer_epoch", "missing"): "version 6 only",
+    ("AlterClientQuotasResponse.entries", "type"): "the request has another EntryData",
+    ("AlterClientQuotasResponse.entries.entity", "type"): "the request has another EntityData",
+    ("DescribeQuorumResponse.topics", "type"): "the request has another TopicData",
+    ("DescribeQuorumResponse.topics.partitions", "type"): "the request has another PartitionData",
 }
 
 COLUMNS = ["type", "versions", "nullable", "tag", "ignorable", "default"]
 
 
 def snake(name):
+    if name == "Match":
+        return "_match"  # a word that Rust keeps for itself
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 

@@ -173,6 +173,21 @@ pub fn entries() -> Vec<Entry> {
         ListGroups: list_groups ListGroupsRequest ListGroupsResponse;
         DeleteGroups: delete_groups DeleteGroupsRequest DeleteGroupsResponse;
         OffsetDelete: offset_delete OffsetDeleteRequest OffsetDeleteResponse;
+        AlterReplicaLogDirs: alter_replica_log_dirs AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse;
+        ElectLeaders: elect_leaders ElectLeadersRequest ElectLeadersResponse;
+        AlterPartitionReassignments: alter_partition_reassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse;
+        ListPartitionReassignments: list_partition_reassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
+        DescribeClientQuotas: describe_client_quotas DescribeClientQuotasRequest DescribeClientQuotasResponse;
+        AlterClientQuotas: alter_client_quotas AlterClientQuotasRequest AlterClientQuotasResponse;
+        DescribeQuorum: describe_quorum DescribeQuorumRequest DescribeQuorumResponse;
+        UpdateFeatures: update_features UpdateFeaturesRequest UpdateFeaturesResponse;
+        DescribeProducers: describe_producers DescribeProducersRequest DescribeProducersResponse;
+        UnregisterBroker: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse;
+        DescribeTransactions unserved: describe_transactions DescribeTransactionsRequest DescribeTransactionsResponse;
+        ListTransactions: list_transactions ListTransactionsRequest ListTransactionsResponse;
+        GetTelemetrySubscriptions unserved: get_telemetry_subscriptions GetTelemetrySubscriptionsRequest GetTelemetrySubscriptionsResponse;
+        PushTelemetry unserved: push_telemetry PushTelemetryRequest PushTelemetryResponse;
+        ListConfigResources: list_config_resources ListConfigResourcesRequest ListConfigResourcesResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
     entries.extend(entries! {

@@ -45,14 +45,14 @@ pub(crate) fn handle(
     for group in request.groups_names {
         let entry = pending.groups.len();
         let found = coordinator.locate(cx, group);
-        let mut is_written = true;
+        let mut is_later = false;
         pending.groups.push(found, |place| {
             let waiter = Waiter { request: waiter, entry };
             let result = place.and_then(|index| coordinator.delete_group(cx, index, group, waiter));
-            is_written = result.is_err();
+            is_later = result.is_ok();
             (group.to_string(), result.err().unwrap_or(ErrorCode::NONE))
         });
-        if !is_written && matches!(found, Ok(_)) {
+        if is_later {
             pending.unwritten.push(entry);
         }
     }

@@ -35,8 +35,8 @@ pub(crate) fn handle(coordinator: &mut Coordinator, cx: &mut Context<'_>, call: 
     let has = |filter: &corelog_wire::array::Array<'_, &str>, name: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(name))
     };
-    let has_type = request.types_filter.is_empty()
-        || request.types_filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(TYPE));
+    let has_type =
+        request.types_filter.is_empty() || request.types_filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(TYPE));
     let found = coordinator.list(cx).map(|mut groups| {
         groups.retain(|listed| has_type && has(&request.states_filter, listed.state.name()));
         groups

@@ -168,11 +168,7 @@ impl TopicCreation {
     }
 
     /// Creates topics with the broker's defaults. There is one result per name.
-    fn create(
-        &mut self,
-        cx: &mut Context<'_>,
-        names: &[&str],
-    ) -> Vec<(String, Result<ProposalId, Rejection>)> {
+    fn create(&mut self, cx: &mut Context<'_>, names: &[&str]) -> Vec<(String, Result<ProposalId, Rejection>)> {
         let defaults = NewTopic { num_partitions: -1, replication_factor: -1, ..NewTopic::default() };
         let topics: Vec<_> = names.iter().map(|name| NewTopic { name, ..defaults.clone() }).collect();
         self.create_with(cx, &topics)

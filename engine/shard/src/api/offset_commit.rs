@@ -69,8 +69,11 @@ pub(crate) fn handle(
         return Outcome::Close(reason);
     }
     let by_id = call.to.version >= FIRST_WITH_IDS;
-    let mut pending =
-        Pending { to: call.to, topics: Vec::with_capacity(request.topics.len()), partitions: Vec::with_capacity(count) };
+    let mut pending = Pending {
+        to: call.to,
+        topics: Vec::with_capacity(request.topics.len()),
+        partitions: Vec::with_capacity(count),
+    };
     let found: Vec<_> = request.topics.iter().map(|topic| find(cx, by_id, &topic)).collect();
     let mut is_about_any = false;
     let mut offsets = Vec::with_capacity(count);

@@ -159,10 +159,14 @@ impl Pending {
         };
         if self.to.version < FIRST_WITH_GROUPS {
             let group = groups.first().expect("one group is asked for");
-            let rows: Vec<Vec<_>> = group.topics.iter().map(|it| it.partitions.iter().map(Partition::old).collect()).collect();
+            let rows: Vec<Vec<_>> =
+                group.topics.iter().map(|it| it.partitions.iter().map(Partition::of_one_group).collect()).collect();
             let named = group.topics.iter().zip(&rows);
             let topics: Vec<_> = named
-                .map(|(topic, partitions)| OffsetFetchResponseTopic { name: &topic.name, partitions: partitions.into() })
+                .map(|(topic, partitions)| OffsetFetchResponseTopic {
+                    name: &topic.name,
+                    partitions: partitions.into(),
+                })
                 .collect();
             return self.to.answer(&OffsetFetchResponse {
                 topics: (&topics).into(),
@@ -172,7 +176,9 @@ impl Pending {
         }
         let rows: Vec<Vec<Vec<_>>> = groups
             .iter()
-            .map(|group| group.topics.iter().map(|it| it.partitions.iter().map(Partition::new).collect()).collect())
+            .map(|group| {
+                group.topics.iter().map(|it| it.partitions.iter().map(Partition::of_groups).collect()).collect()
+            })
             .collect();
         let topics: Vec<Vec<_>> = groups
             .iter()
@@ -253,7 +259,7 @@ impl Partition {
         }
     }
 
-    fn old(&self) -> OffsetFetchResponsePartition<'_> {
+    fn of_one_group(&self) -> OffsetFetchResponsePartition<'_> {
         OffsetFetchResponsePartition {
             partition_index: self.index,
             committed_offset: self.offset,
@@ -263,7 +269,7 @@ impl Partition {
         }
     }
 
-    fn new(&self) -> OffsetFetchResponsePartitions<'_> {
+    fn of_groups(&self) -> OffsetFetchResponsePartitions<'_> {
         OffsetFetchResponsePartitions {
             partition_index: self.index,
             committed_offset: self.offset,

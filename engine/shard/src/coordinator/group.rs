@@ -242,19 +242,9 @@ impl<T> Group<T> {
         [join_ends_us, self.sync_ends_us, self.members.next_timer_us()].into_iter().flatten().min()
     }
 
-    /// Its id.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
     /// Its state.
     pub(crate) fn state(&self) -> GroupState {
         self.state
-    }
-
-    /// The generation.
-    pub(crate) fn generation(&self) -> i32 {
-        self.generation
     }
 
     /// The kind of group; none as long as nobody has joined.
@@ -305,12 +295,6 @@ impl<T> Group<T> {
             _ if self.is_of_consumers() => Ok(()),
             _ => Err(ErrorCode::NON_EMPTY_GROUP),
         }
-    }
-
-    /// The topics to which the members of the generation are subscribed, if the group is one of consumers and all their
-    /// subscriptions can be read.
-    pub(crate) fn subscribed_topics(&self) -> Option<&BTreeSet<String>> {
-        self.subscribed_topics.as_ref()
     }
 
     /// Whether offsets of the topic are in use. A group of consumers whose subscriptions cannot be read uses all.

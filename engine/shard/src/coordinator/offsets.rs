@@ -6,7 +6,6 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::ops::Bound;
 
 use corelog_wire::ids::TopicId;
 
@@ -108,20 +107,6 @@ impl Offsets {
         self.topics.iter().flat_map(|(topic, of)| of.iter().map(move |(partition, it)| (topic, *partition, it)))
     }
 
-    /// Those behind a partition of a topic, in order.
-    pub(crate) fn after<'a>(
-        &'a self,
-        topic: &'a str,
-        partition: i32,
-    ) -> impl Iterator<Item = (&'a Arc<str>, i32, &'a Committed)> {
-        let rest = (Bound::Excluded(topic), Bound::Unbounded);
-        let of_topic = self.topics.get_key_value(topic).into_iter().flat_map(move |(name, of)| {
-            of.range((Bound::Excluded(partition), Bound::Unbounded)).map(move |(index, it)| (name, *index, it))
-        });
-        let others = self.topics.range::<str, _>(rest);
-        of_topic.chain(others.flat_map(|(name, of)| of.iter().map(move |(index, it)| (name, *index, it))))
-    }
-
     /// Those of one topic.
     pub(crate) fn of_topic(&self, topic: &str) -> Option<(&Arc<str>, &BTreeMap<i32, Committed>)> {
         self.topics.get_key_value(topic)
@@ -156,12 +141,6 @@ mod tests {
         assert_eq!(offsets.len(), 3);
         let all: Vec<_> = offsets.iter().map(|(topic, index, it)| (&**topic, index, it.offset)).collect();
         assert_eq!(all, [("a", 0, 7), ("a", 1, 6), ("b", 3, 8)]);
-        let after = |topic: &str, index| offsets.after(topic, index).map(|(_, _, it)| it.offset).collect::<Vec<_>>();
-        assert_eq!(after("", -1), [7, 6, 8]);
-        assert_eq!(after("a", -1), [7, 6, 8]);
-        assert_eq!(after("a", 0), [6, 8]);
-        assert_eq!(after("a", 1), [8]);
-        assert_eq!(after("b", 3), [0_i64; 0]);
         assert_eq!(offsets.remove("a", 9), None);
         assert_eq!(offsets.remove("b", 3), Some(at(8)));
         assert!(offsets.topic_name("b").is_none());

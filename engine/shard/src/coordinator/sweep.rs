@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 
 use corelog_wire::ids::TopicId;
 
+use super::Coordinator;
 use super::group::{GroupState, OffsetExpiry};
 use super::offsets::Committed;
 use super::partition::Entry;
 use super::writes::ChangeSet;
-use super::Coordinator;
 use crate::front::Context;
 use crate::limits;
 

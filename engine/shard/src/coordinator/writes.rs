@@ -236,7 +236,8 @@ impl Writes {
     /// Forgets everything of a partition that is gone.
     pub(super) fn forget(&mut self, partition: i32) -> Vec<Write> {
         let mut forgotten = Vec::new();
-        let (gone, kept) = core::mem::take(&mut self.in_flight).into_iter().partition(|(_, it)| it.partition == partition);
+        let (gone, kept) =
+            core::mem::take(&mut self.in_flight).into_iter().partition(|(_, it)| it.partition == partition);
         self.in_flight = kept;
         let gone: VecDeque<(AckPoint, Write)> = gone;
         forgotten.extend(gone.into_iter().map(|(_, write)| write));

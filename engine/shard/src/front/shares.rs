@@ -54,6 +54,11 @@ impl LentFrames {
         self.bytes >= usize::try_from(share).unwrap_or(usize::MAX).max(limits::LENT_FRAMES_BYTES_MIN)
     }
 
+    /// Their bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
@@ -222,6 +227,9 @@ impl Front {
             }
             (Parked::DeleteGroups(pending), Answer::Share(ShareAnswer::DeleteGroups(groups))) => {
                 pending.joined(from, groups)
+            }
+            (Parked::DescribeProducers(pending), Answer::Share(ShareAnswer::DescribeProducers(results))) => {
+                pending.joined(from, results)
             }
             (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
                 self.read_bytes += pending.joined(from, results);

@@ -5,6 +5,7 @@
 //! Invariants: an entry is in the tail cache and in a journal commit from the same call on, so that what recovery finds
 //! is what memory held; nothing is visible or answered before the journal says its commit reached the level.
 
+use super::cleaner::Cleaner;
 use super::index_repair::IndexRepair;
 use super::partition::{NewBatch, Partition, Place};
 use super::producer_state::{ProducerBatch, Verdict};
@@ -12,11 +13,12 @@ use super::reads::Reads;
 use super::tail::ChunkPool;
 use super::write_back::WriteBack;
 use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, Reached, ReadId};
-use crate::config::TopicConfig;
+use crate::config::{CleanerConfig, TopicConfig};
 use crate::ids::Ids;
 use crate::io::{Action, FileId, IoError, LogLevel, Now, OpId};
 use crate::journal::{EntryKind, Journal, NewEntry};
 use crate::limits;
+use crate::metrics::{Commits, LogCounts, LogFigures};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -42,6 +44,12 @@ pub struct LogLimits {
     pub retention_check_ms: u64,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: u64,
+    /// How compacted topics are cleaned.
+    pub cleaner: CleanerConfig,
+    /// Memory for the keys of one cleaning, in bytes.
+    pub cleaner_bytes: u64,
+    /// Randomness that nobody outside knows.
+    pub seed: u64,
     /// Bytes of the file system that stay free for checkpoints and deletion.
     pub reserve_bytes: u64,
 }
@@ -156,8 +164,11 @@ pub struct Logs {
     pub(super) write_back: WriteBack,
     pub(super) reads: Reads,
     pub(super) repair: IndexRepair,
+    pub(super) cleaner: Cleaner,
     pub(super) progress: Progress,
     pub(super) reached: Reached,
+    counts: LogCounts,
+    commits: Commits,
 }
 
 impl Logs {
@@ -190,8 +201,11 @@ impl Logs {
             write_back,
             reads: Reads::new(limits.read_bytes),
             repair: IndexRepair::default(),
+            cleaner: Cleaner::new(limits.cleaner, limits.cleaner_bytes, limits.seed),
             progress: Progress::default(),
             reached,
+            counts: LogCounts::default(),
+            commits: Commits::new(reached.written),
         }
     }
 
@@ -235,6 +249,13 @@ impl Logs {
     /// The partitions that exist.
     pub fn iter(&self) -> impl Iterator<Item = &Partition> {
         self.partitions.iter().flatten().map(|p| &**p)
+    }
+
+    /// Partitions that exist, of so many places from this one on, and the place behind them if there are more.
+    pub fn some(&self, from: usize, places: usize) -> (impl Iterator<Item = &Partition>, Option<usize>) {
+        let end = from.saturating_add(places).min(self.partitions.len());
+        let some = self.partitions.get(from..end).unwrap_or_default().iter().flatten().map(|p| &**p);
+        (some, (end < self.partitions.len()).then_some(end))
     }
 
     /// Changes a topic's configuration; it counts from the next append on.
@@ -297,6 +318,48 @@ impl Logs {
     /// Memory of the tail cache, clean and dirty, in bytes.
     pub fn tail_memory(&self) -> usize {
         self.tail_memory
+    }
+
+    /// What was counted beside the partitions.
+    pub fn counts(&self) -> &LogCounts {
+        &self.counts
+    }
+
+    /// The commits of the journal.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
+    /// Records for this partition were refused.
+    pub(crate) fn note_refused(&mut self, topic: TopicId, partition: i32) {
+        if let Some(id) = self.find(topic, partition) {
+            let counts = &mut self.partition_mut(id).counts;
+            counts.produce_requests += 1;
+            counts.failed_produce_requests += 1;
+        }
+    }
+
+    /// What the logs hold.
+    pub fn figures(&self) -> LogFigures {
+        let (journal, volume) = (&self.journal, self.volume);
+        LogFigures {
+            counts: self.counts,
+            tail_bytes: self.tail_memory as u64,
+            tail_bytes_max: self.limits.tail_bytes as u64,
+            dirty_bytes: self.dirty_bytes,
+            write_back_jobs: self.write_back.jobs_in_flight() as u64,
+            read_bytes: self.reads.reserved_bytes() as u64,
+            index_bytes: self.reads.index_bytes() as u64,
+            journal_files_used: journal.files_in_use() as u64,
+            journal_files_max: journal.geometry().files_max as u64,
+            journal_used_bytes: journal.bytes_in_use(),
+            journal_file_bytes: journal.geometry().file_len,
+            journal_written_bytes: journal.submitted_bytes(),
+            journal_unwritten_bytes: journal.unwritten_bytes() as u64,
+            is_disk_full: self.disk_full.is_some(),
+            volume_free_bytes: volume.map_or(0, |volume| volume.free_bytes),
+            volume_bytes: volume.map_or(0, |volume| volume.total_bytes),
+        }
     }
 
     /// Whether what was to be written back last found no space.
@@ -425,6 +488,9 @@ impl Logs {
         }
         self.tail_memory += partition.tail.memory() - memory;
         self.dirty_bytes += v.size as u64;
+        partition.counts.produce_requests += 1;
+        partition.counts.bytes_in += v.size as u64;
+        partition.counts.records_in += v.record_count.unsigned_abs() as u64;
         self.disk_room -= v.size as u64;
         if partition.listed_ordinal != placed.ordinal {
             partition.listed_ordinal = placed.ordinal;
@@ -468,17 +534,23 @@ impl Logs {
         in_place: bool,
         actions: &mut Vec<Action>,
     ) -> Read {
-        let partition = self.partition(id);
+        let partition = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        partition.counts.fetch_requests += 1;
         if from < partition.log_start || from > partition.high_watermark {
+            partition.counts.failed_fetch_requests += 1;
             return Read::OutOfRange;
         }
         if from == partition.high_watermark {
             return Read::Records { segments: Vec::new(), bytes: 0 };
         }
-        if let Some((segments, bytes)) = partition.read_tail(from, max_bytes, whole_first) {
+        // Segments that were emptied are passed over.
+        let at = super::reads::segment_for(partition, from).base_offset.max(from);
+        if let Some((segments, bytes)) = partition.read_tail(at, max_bytes, whole_first) {
+            partition.counts.bytes_out += bytes as u64;
+            self.counts.tail_hits += 1;
             return Read::Records { segments, bytes };
         }
-        let partition = self.partitions[id.0 as usize].as_deref().expect("found above");
+        self.counts.tail_misses += 1;
         self.reads.fetch(partition, from, max_bytes, whole_first, in_place, self.block, &mut self.ids, actions)
     }
 
@@ -529,6 +601,7 @@ impl Logs {
     pub fn remove(&mut self, id: PartitionId, actions: &mut Vec<Action>) {
         let Some(mut partition) = self.partitions[id.0 as usize].take() else { return };
         self.by_key.remove(&(partition.topic_id, partition.index));
+        self.counts.removed.add(&partition.counts);
         self.tail_memory -= partition.tail.memory();
         self.dirty_bytes -= partition.dirty_bytes();
         // Who waits for its records is told that it is gone, and must not look at it before.
@@ -562,6 +635,10 @@ impl Logs {
             self.repair_completed(result, actions);
             return Ok(true);
         }
+        if self.cleaner.owns(op) {
+            self.clean_read_completed(now, result, actions);
+            return Ok(true);
+        }
         match self.journal.completed(op, &result, &mut self.ids, actions) {
             Ok(ours) => Ok(ours),
             Err(error) => Err(error.to_string()),
@@ -574,7 +651,11 @@ impl Logs {
             return self.reads.abandoned(op, result.is_err(), &mut self.ids, actions);
         };
         let partition = self.partitions[id.0 as usize].as_deref_mut().expect("its reads are not abandoned");
+        let before = self.progress.reads.len();
         self.reads.completed(partition, op, result, self.block, &mut self.ids, &mut self.progress, actions);
+        for (_, result) in &self.progress.reads[before..] {
+            self.counts.segment_bytes += partition.counts.fetched(result);
+        }
     }
 
     /// The end of a turn: commits are cut, watermarks moved, disk jobs started.
@@ -590,10 +671,12 @@ impl Logs {
         }
         self.retain(now);
         self.write_back_turn(now, actions);
+        self.clean_turn(now, actions);
         if self.flush_due_us.take_if(|due_us| *due_us <= now.monotonic_us).is_some() {
             self.journal.request_sync(&mut self.ids, actions);
         }
         self.journal.cut(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
+        self.commits.submitted(self.journal.submitted_sequence(), now.monotonic_us);
         self.journal.close_if_idle(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
         self.note_reached(now, actions);
         self.evict();
@@ -611,6 +694,7 @@ impl Logs {
             return;
         }
         self.reached = reached;
+        self.commits.durable(reached.durable, now.monotonic_us);
         self.progress.acks = true;
         while let Some((_, id)) = self.awaiting_durable.pop_front_if(|(sequence, _)| *sequence <= reached.durable) {
             self.advance(id);
@@ -639,7 +723,8 @@ impl Logs {
     /// When the logs want a tick, in microseconds of the monotonic clock.
     pub fn next_deadline_us(&self) -> Option<u64> {
         let journal = self.journal.next_deadline_us();
-        let own = [Some(self.retention_due_us), journal, self.write_back.next_deadline_us(), self.flush_due_us];
+        let (write_back, cleaner) = (self.write_back.next_deadline_us(), self.cleaner.next_deadline_us());
+        let own = [Some(self.retention_due_us), journal, write_back, cleaner, self.flush_due_us];
         own.into_iter().flatten().min()
     }
 

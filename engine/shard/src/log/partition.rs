@@ -3,15 +3,17 @@
 //! Decides about this partition alone and performs nothing: `Logs` owns the journal, the disk jobs and the budgets.
 //!
 //! Invariants: log start <= high watermark <= log end; the flushed offset never passes what the journal made durable;
-//! segments are contiguous, the last one takes appends, those below the flushed segment are sealed; the producer state
+//! the spans of segments are contiguous, the last one takes appends, those below the flushed segment are sealed; the producer state
 //! `flushed_producers` is exactly that of the flushed offset.
 
+use super::cleaner::Cleaning;
 use super::leader_epochs::LeaderEpochs;
 use super::producer_state::{ProducerBatch, ProducerState};
 use super::segment::{AppendedToSegment, Segment};
 use super::tail::{Batch, ChunkPool, Tail};
 use super::{AckPoint, Flushed, PartitionId, Reached};
 use crate::config::{Durability, TopicConfig};
+use crate::metrics::PartitionCounts;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -62,8 +64,12 @@ pub struct Partition {
     pub listed_ordinal: u64,
     /// Records since one was last flushed before its acknowledgement.
     pub unflushed_records: u64,
+    /// How far it is cleaned, where it is compacted.
+    pub cleaning: Cleaning,
     /// The last log start that is in the journal and not durable yet, and when it will be.
     pub log_start_pending: Option<(i64, AckPoint)>,
+    /// What was counted.
+    pub counts: PartitionCounts,
 }
 
 /// A batch about to be appended, as validation described it.
@@ -130,7 +136,9 @@ impl Partition {
             busy: false,
             listed_ordinal: 0,
             unflushed_records: 0,
+            cleaning: Cleaning::default(),
             log_start_pending: None,
+            counts: PartitionCounts::default(),
         }
     }
 
@@ -156,7 +164,7 @@ impl Partition {
         } else {
             now_ms.saturating_sub(active.created_ms)
         };
-        let due = size || span || index_full || age_ms > config.segment_ms;
+        let due = size || span || index_full || age_ms > config.roll_ms();
         if due {
             self.roll(now_ms);
         }

@@ -82,6 +82,9 @@ pub(super) struct Members<T> {
     joining: usize,
     owing_sync: usize,
     timers: BTreeSet<(u64, MemberId)>,
+    /// How many members were looked at one after the other.
+    #[cfg(test)]
+    pub(super) visits: core::cell::Cell<usize>,
 }
 
 impl<T> Member<T> {
@@ -148,6 +151,8 @@ impl<T> Members<T> {
             joining: 0,
             owing_sync: 0,
             timers: BTreeSet::new(),
+            #[cfg(test)]
+            visits: core::cell::Cell::new(0),
         }
     }
 
@@ -183,11 +188,15 @@ impl<T> Members<T> {
 
     /// All, by their ids.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&MemberId, &Member<T>)> {
+        #[cfg(test)]
+        self.count_visits();
         self.by_id.iter()
     }
 
     /// All, by their ids.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&MemberId, &mut Member<T>)> {
+        #[cfg(test)]
+        self.count_visits();
         self.by_id.iter_mut()
     }
 
@@ -258,7 +267,7 @@ impl<T> Members<T> {
     pub(super) fn select_protocol(&self) -> Option<Arc<str>> {
         let candidate = |name: &Arc<str>| self.supporters.get(name) == Some(&self.by_id.len());
         let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
-        for member in self.by_id.values() {
+        for (_, member) in self.iter() {
             let vote = member.profile.protocols.iter().map(|protocol| &protocol.name).find(|name| candidate(name));
             *votes.entry(vote.expect("some protocol is supported by every member")).or_default() += 1;
         }
@@ -268,14 +277,14 @@ impl<T> Members<T> {
 
     /// The longest time that a rebalance waits for one of them, in microseconds, at least a millisecond.
     pub(super) fn rebalance_timeout_us(&self) -> u64 {
-        let longest_ms = self.by_id.values().map(|member| member.profile.rebalance_timeout_ms).max();
+        let longest_ms = self.iter().map(|(_, member)| member.profile.rebalance_timeout_ms).max();
         millis_to_us(longest_ms.unwrap_or(0)).max(1_000)
     }
 
     /// The topics to which they are subscribed as their metadata for an assignor say, if all can be read.
     pub(super) fn subscribed_topics(&self, protocol: &str) -> Option<BTreeSet<String>> {
         let mut topics = BTreeSet::new();
-        for member in self.by_id.values() {
+        for (_, member) in self.iter() {
             subscription::add_topics(&member.metadata(protocol), &mut topics)?;
         }
         Some(topics)
@@ -354,7 +363,7 @@ impl<T> Members<T> {
         let owing = |(id, member): (&MemberId, &mut Member<T>)| {
             core::mem::take(&mut member.owes_sync).then(|| MemberId::clone(id))
         };
-        self.by_id.iter_mut().filter_map(owing).collect()
+        self.iter_mut().filter_map(owing).collect()
     }
 
     /// A client was told an id, and has until then to join with it. Of too many, the one whose time is up first is given up.
@@ -443,6 +452,11 @@ impl<T> Members<T> {
         None
     }
 
+    #[cfg(test)]
+    fn count_visits(&self) {
+        self.visits.set(self.visits.get() + self.by_id.len());
+    }
+
     fn support(supporters: &mut BTreeMap<Arc<str>, usize>, profile: &Profile) {
         for protocol in &profile.protocols {
             *supporters.entry(Arc::clone(&protocol.name)).or_default() += 1;
@@ -463,4 +477,43 @@ impl<T> Members<T> {
 /// A time of the protocol in microseconds; a negative one is none.
 pub(super) fn millis_to_us(millis: i32) -> u64 {
     u64::try_from(millis).unwrap_or(0) * 1_000
+}
+
+#[cfg(test)]
+impl<T> Members<T> {
+    /// All, without counting it as work.
+    pub(super) fn by_id_for_tests(&self) -> impl Iterator<Item = (&MemberId, &Member<T>)> {
+        self.by_id.iter()
+    }
+
+    /// Checks the counts and timers against the members; gives how many answers are owed.
+    pub(super) fn check(&self) -> usize {
+        let mut supporters: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        let (mut joining, mut syncing, mut owing_sync, mut timers) = (0, 0, 0, 0);
+        for (id, member) in &self.by_id {
+            Self::support(&mut supporters, &member.profile);
+            joining += usize::from(member.joining.is_some());
+            syncing += usize::from(member.syncing.is_some());
+            owing_sync += usize::from(member.owes_sync);
+            assert!(member.session_ends_us.is_some() || member.joining.is_some() || member.syncing.is_some());
+            assert!(
+                member.session_ends_us.is_none()
+                    || member.timer_us.is_some_and(|at| Some(at) <= member.session_ends_us)
+            );
+            if let Some(timer_us) = member.timer_us {
+                timers += 1;
+                assert!(self.timers.contains(&(timer_us, MemberId::clone(id))));
+            }
+            if let Some(instance_id) = &member.instance_id {
+                assert_eq!(self.static_ids.get(instance_id), Some(id));
+            }
+        }
+        assert_eq!((self.joining, self.owing_sync, self.timers.len()), (joining, owing_sync, timers));
+        assert_eq!(self.supporters, supporters);
+        assert_eq!(self.static_ids.len(), self.by_id.values().filter(|member| member.instance_id.is_some()).count());
+        assert_eq!(self.pending.len(), self.pending_timers.len());
+        assert!(self.pending.keys().all(|id| !self.by_id.contains_key(id)));
+        assert!(self.by_id.is_empty() || self.supporters.values().any(|count| *count == self.by_id.len()));
+        joining + syncing
+    }
 }
