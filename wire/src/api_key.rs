@@ -185,8 +185,24 @@ api_keys! {
     ListOffsets = 2, versions 1-11, advertised from 1, flexible 6+;
     /// Describes brokers, topics and partitions.
     Metadata = 3, versions 0-13, advertised from 0, flexible 9+;
+    /// Keeps how far a group has read.
+    OffsetCommit = 8, versions 2-10, advertised from 2, flexible 8+;
+    /// Tells how far groups have read.
+    OffsetFetch = 9, versions 1-10, advertised from 1, flexible 6+;
     /// Finds the brokers that coordinate groups, transactions or share partitions.
     FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
+    /// Makes a client a member of a group.
+    JoinGroup = 11, versions 0-9, advertised from 0, flexible 6+;
+    /// Says that a member of a group is alive.
+    Heartbeat = 12, versions 0-4, advertised from 0, flexible 4+;
+    /// Takes members out of a group.
+    LeaveGroup = 13, versions 0-5, advertised from 0, flexible 4+;
+    /// Brings a group's members their parts of the assignment.
+    SyncGroup = 14, versions 0-5, advertised from 0, flexible 4+;
+    /// Describes groups and their members.
+    DescribeGroups = 15, versions 0-6, advertised from 0, flexible 5+;
+    /// Names the groups that a broker coordinates.
+    ListGroups = 16, versions 0-5, advertised from 0, flexible 3+;
     /// Says which APIs and versions the broker has; the first request of a connection.
     ApiVersions = 18, versions 0-5, advertised from 0, flexible 3+;
     /// Creates topics.
@@ -203,43 +219,18 @@ api_keys! {
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.
     AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
+    /// Moves replicas between the log directories of a broker.
+    AlterReplicaLogDirs = 34, versions 1-2, advertised from 1, flexible 2+;
     /// Describes log directories and the replicas in them.
     DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
-    /// Changes single settings.
-    IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
-    /// Describes the cluster.
-    DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
-    /// Describes topics and partitions, a page at a time.
-    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
-}
-
-// To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
-// list of messages in `tests/generate`.
-unserved_apis! {
-    /// Keeps how far a group has read.
-    OffsetCommit = 8, versions 2-10, advertised from 2, flexible 8+;
-    /// Tells how far groups have read.
-    OffsetFetch = 9, versions 1-10, advertised from 1, flexible 6+;
-    /// Makes a client a member of a group.
-    JoinGroup = 11, versions 0-9, advertised from 0, flexible 6+;
-    /// Says that a member of a group is alive.
-    Heartbeat = 12, versions 0-4, advertised from 0, flexible 4+;
-    /// Takes members out of a group.
-    LeaveGroup = 13, versions 0-5, advertised from 0, flexible 4+;
-    /// Brings a group's members their parts of the assignment.
-    SyncGroup = 14, versions 0-5, advertised from 0, flexible 4+;
-    /// Describes groups and their members.
-    DescribeGroups = 15, versions 0-6, advertised from 0, flexible 5+;
-    /// Names the groups that a broker coordinates.
-    ListGroups = 16, versions 0-5, advertised from 0, flexible 3+;
-    /// Moves replicas between the log directories of a broker.
-    AlterReplicaLogDirs = 34, versions 1-2, advertised from 1, flexible 2+;
     /// Deletes groups without members.
     DeleteGroups = 42, versions 0-3, advertised from 0, flexible 2+;
     /// Elects leaders of partitions.
     ElectLeaders = 43, versions 0-2, advertised from 0, flexible 2+;
+    /// Changes single settings.
+    IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
     /// Moves partitions to other replicas.
     AlterPartitionReassignments = 45, versions 0-1, advertised from 0, flexible 0+;
     /// Lists the partitions that are being moved.
@@ -254,20 +245,29 @@ unserved_apis! {
     DescribeQuorum = 55, versions 0-2, advertised from 0, flexible 0+;
     /// Changes the levels of features.
     UpdateFeatures = 57, versions 0-2, advertised from 0, flexible 0+;
+    /// Describes the cluster.
+    DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
     /// Describes the producers that partitions remember.
     DescribeProducers = 61, versions 0-0, advertised from 0, flexible 0+;
     /// Takes a broker out of the metadata.
     UnregisterBroker = 64, versions 0-0, advertised from 0, flexible 0+;
-    /// Describes transactional producers.
-    DescribeTransactions = 65, versions 0-0, advertised from 0, flexible 0+;
     /// Lists transactional producers.
     ListTransactions = 66, versions 0-2, advertised from 0, flexible 0+;
+    /// Lists the resources that have settings.
+    ListConfigResources = 74, versions 0-1, advertised from 0, flexible 0+;
+    /// Describes topics and partitions, a page at a time.
+    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
+}
+
+// To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
+// list of messages in `tests/generate`.
+unserved_apis! {
+    /// Describes transactional producers.
+    DescribeTransactions = 65, versions 0-0, advertised from 0, flexible 0+;
     /// Says which metrics a client is to push.
     GetTelemetrySubscriptions = 71, versions 0-0, advertised from 0, flexible 0+;
     /// Takes metrics of a client.
     PushTelemetry = 72, versions 0-0, advertised from 0, flexible 0+;
-    /// Lists the resources that have settings.
-    ListConfigResources = 74, versions 0-1, advertised from 0, flexible 0+;
 }
 
 #[cfg(test)]

@@ -10,20 +10,27 @@
 mod broker;
 mod description;
 mod dynamic;
+mod groups;
 mod inert;
 mod key;
 mod known;
 mod memory;
 mod nearest;
+mod resource;
 mod topic;
 
-pub use broker::{BROKER_KEYS, BrokerConfig, ConnectionBounds, Endpoint, JournalConfig, SegmentReads};
+pub use broker::{BROKER_KEYS, BrokerConfig, CleanerConfig, ConnectionBounds, Endpoint, JournalConfig, SegmentReads};
 pub use description::{ConfigDescription, ConfigPlace, describe_broker, describe_cluster, describe_topic};
 pub use dynamic::{broker_list_default, is_inert};
+pub use groups::GroupsConfig;
 pub use key::{ConfigError, ConfigKey, Effect, Kind, Synonym, Value};
 pub use memory::{MEMORY_BYTES_MIN, MemoryBudget};
 pub use nearest::nearest;
-pub use topic::{CleanupPolicy, Durability, TOPIC_KEYS, TopicBounds, TopicConfig};
+pub use resource::{
+    ClientMetricsConfig, MatchField, check_group, client_metrics_list_default, describe_client_metrics, describe_group,
+    group_list_default, is_inert_for_groups,
+};
+pub use topic::{CleanupPolicy, Durability, Ratio, TOPIC_KEYS, TopicBounds, TopicConfig};
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ use corelog_replication::quorum::{
 };
 
 /// The snapshot file's magic and format version.
-pub const SNAPSHOT: Kind = Kind { magic: *b"CLMS", version: 1, name: "snapshot" };
+pub const SNAPSHOT: Kind = Kind { magic: *b"CLMS", version: 1, oldest: 1, name: "snapshot" };
 
 /// The folder of the metadata log.
 pub const FOLDER: &str = "metadata";
@@ -156,6 +156,11 @@ impl Metadata {
     pub(crate) fn follow(&mut self, entry: &Committed) -> Result<MetadataDelta, ApplyError> {
         let Self::Follower(image) = self else { panic!("whoever has the log follows nobody") };
         image.apply(entry.offset, entry.term, &entry.records)
+    }
+
+    /// The last offset that the log has given out; on other shards than the first, the last that was applied.
+    pub(crate) fn log_end(&self) -> MetadataOffset {
+        self.log().map_or(self.image().offset(), |log| log.quorum.last())
     }
 
     /// The log, which only the first shard has.
@@ -427,7 +432,8 @@ impl MetadataLog {
         self.hard_state = Some(committed);
         self.generation += 1;
         let content = Bytes::from(snapshot::to_bytes(&self.image));
-        let copy = Copy { generation: self.generation, first_ordinal, incarnation: self.incarnation, content };
+        let (version, generation, incarnation) = (SNAPSHOT.version, self.generation, self.incarnation);
+        let copy = Copy { version, generation, first_ordinal, incarnation, content };
         self.snapshot =
             Some(SnapshotInFlight { stage: SnapshotStage::HardState { sequence }, copy, meta, first_ordinal });
     }

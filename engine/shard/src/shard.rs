@@ -10,6 +10,7 @@
 mod peers;
 
 use crate::config::{BrokerConfig, TopicConfig, is_inert};
+pub use crate::coordinator::numbers::{CommittedOffset, GroupNumbers};
 use crate::front::{Context, Front};
 use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
 use crate::log::{Logs, Volume};
@@ -121,6 +122,12 @@ impl Shard {
     /// The metadata, for tests and tools.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// The groups that this shard coordinates, for whoever watches the broker. There may be very many of them, with very
+    /// many offsets.
+    pub fn groups(&self) -> impl Iterator<Item = GroupNumbers<'_>> {
+        self.front.groups()
     }
 
     /// Proposes metadata behind the front's back, for tests and tools; the next end of turn takes it on.
@@ -276,6 +283,7 @@ impl Shard {
                             self.logs.remove(id, actions);
                         }
                     }
+                    self.front.topic_deleted(topic);
                 }
                 MetadataChange::TopicCreated(topic) => {
                     let config = topic_config(&self.config, topic, actions);
@@ -313,7 +321,9 @@ impl Shard {
                 // Nothing in a shard depends on these.
                 MetadataChange::BrokerRegistered(_)
                 | MetadataChange::NextProducerIdRaised(_)
-                | MetadataChange::FeatureLevelChanged { .. } => {}
+                | MetadataChange::FeatureLevelChanged { .. }
+                | MetadataChange::ResourceConfigChanged { .. }
+                | MetadataChange::ClientQuotaChanged { .. } => {}
             }
         }
         if broker_changed {
@@ -331,6 +341,7 @@ impl Shard {
             actions.push(Action::Log { level: LogLevel::Warn, message });
         }
         self.logs.set_producer_expiration(self.config.producer_id_expiration_ms);
+        self.logs.set_cleaner(self.config.cleaner);
         for topic in self.metadata.image().topics() {
             let config = topic_config(&self.config, topic, actions);
             for partition in topic.partitions() {

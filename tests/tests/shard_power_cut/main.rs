@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
 
+mod compaction;
 mod faults;
 mod indexes;
 mod layouts;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// The newest checkpoint in a shard's folder that is whole.
 pub(super) fn newest_checkpoint(folder: &Path) -> Option<Checkpoint> {
-    Checkpoint::from_bytes(&newest(&checkpoint::KIND, folder)?.content).ok()
+    Checkpoint::from_copy(&newest(&checkpoint::KIND, folder)?).ok()
 }
 
 /// The first use of a journal file that recovery needs, as the checkpoint or snapshot beside the journal says.
@@ -69,7 +69,7 @@ pub(super) fn dump_checkpoint(
     report: &mut Report<'_>,
 ) -> Result<(), DumpError> {
     let Some(copy) = header(&checkpoint::KIND, file, len, report)? else { return Ok(()) };
-    let content = match Checkpoint::from_bytes(&copy.content) {
+    let content = match Checkpoint::from_copy(&copy) {
         Ok(content) => content,
         Err(what) => return report.fault(HEADER_BYTES as u64, format_args!("{what}")),
     };

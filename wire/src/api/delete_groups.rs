@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved DeleteGroups: DeleteGroupsRequest<'a> => DeleteGroupsResponse<'r>);
+request!(DeleteGroups: DeleteGroupsRequest<'a> => DeleteGroupsResponse<'r>);
 
 message! {
     versions 0-3, flexible 2+;

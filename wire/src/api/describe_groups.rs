@@ -11,7 +11,7 @@ use crate::api::metadata::OPERATIONS_NOT_ASKED_FOR;
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved DescribeGroups: DescribeGroupsRequest<'a> => DescribeGroupsResponse<'r>);
+request!(DescribeGroups: DescribeGroupsRequest<'a> => DescribeGroupsResponse<'r>);
 
 message! {
     versions 0-6, flexible 5+;

@@ -6,7 +6,7 @@
 
 use crate::error_code::ErrorCode;
 
-request!(unserved Heartbeat: HeartbeatRequest<'a> => HeartbeatResponse);
+request!(Heartbeat: HeartbeatRequest<'a> => HeartbeatResponse);
 
 message! {
     versions 0-4, flexible 4+;

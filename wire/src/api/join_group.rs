@@ -12,7 +12,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved JoinGroup: JoinGroupRequest<'a> => JoinGroupResponse<'r>);
+request!(JoinGroup: JoinGroupRequest<'a> => JoinGroupResponse<'r>);
 
 message! {
     versions 0-9, flexible 6+;

@@ -8,7 +8,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved LeaveGroup: LeaveGroupRequest<'a> => LeaveGroupResponse<'r>);
+request!(LeaveGroup: LeaveGroupRequest<'a> => LeaveGroupResponse<'r>);
 
 message! {
     versions 0-5, flexible 4+;

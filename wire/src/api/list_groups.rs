@@ -8,7 +8,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved ListGroups: ListGroupsRequest<'a> => ListGroupsResponse<'r>);
+request!(ListGroups: ListGroupsRequest<'a> => ListGroupsResponse<'r>);
 
 message! {
     versions 0-5, flexible 3+;

@@ -12,7 +12,7 @@ use crate::array::Array;
 use crate::error_code::ErrorCode;
 use crate::ids::TopicId;
 
-request!(unserved OffsetCommit: OffsetCommitRequest<'a> => OffsetCommitResponse<'r>);
+request!(OffsetCommit: OffsetCommitRequest<'a> => OffsetCommitResponse<'r>);
 
 message! {
     versions 2-10, flexible 8+;

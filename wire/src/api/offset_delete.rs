@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved OffsetDelete: OffsetDeleteRequest<'a> => OffsetDeleteResponse<'r>);
+request!(OffsetDelete: OffsetDeleteRequest<'a> => OffsetDeleteResponse<'r>);
 
 message! {
     versions 0-0, flexible none;

@@ -13,7 +13,7 @@ use crate::array::Array;
 use crate::error_code::ErrorCode;
 use crate::ids::TopicId;
 
-request!(unserved OffsetFetch: OffsetFetchRequest<'a> => OffsetFetchResponse<'r>);
+request!(OffsetFetch: OffsetFetchRequest<'a> => OffsetFetchResponse<'r>);
 
 message! {
     versions 1-10, flexible 6+;

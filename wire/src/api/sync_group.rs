@@ -8,7 +8,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved SyncGroup: SyncGroupRequest<'a> => SyncGroupResponse<'r>);
+request!(SyncGroup: SyncGroupRequest<'a> => SyncGroupResponse<'r>);
 
 message! {
     versions 0-5, flexible 4+;

@@ -3,7 +3,7 @@
 use super::{BrokerConfig, Endpoint, Listener, RING_FILES_MAX, RING_FILES_MIN, SegmentReads};
 use crate::config::key::{ConfigKey, Effect, Kind, Value};
 use crate::config::memory::{MEMORY_BYTES_MIN, MemoryBudget};
-use crate::config::topic::DECOMPRESSED_RECORD_BYTES_MAX;
+use crate::config::topic::{DECOMPRESSED_RECORD_BYTES_MAX, Ratio};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -13,6 +13,7 @@ const COMPRESSION_TYPE: Kind = Kind::Choice(&["uncompressed", "zstd", "lz4", "sn
 const JOURNAL_FILE_BYTES_MIN: i64 = 16 << 10;
 const JOURNAL_FILE_BYTES_MAX: i64 = 4 << 30;
 const I32_MAX: i64 = i32::MAX as i64;
+const I32_MIN: i64 = i32::MIN as i64;
 
 /// Reads the elements of `listeners`.
 fn listeners(value: &Value) -> Result<Vec<Listener>, String> {
@@ -50,6 +51,11 @@ fn only_directory(value: &Value) -> Result<String, String> {
         [] => Err("is empty: give a directory".to_string()),
         [_, ..] => Err("names several directories, Corelog has one".to_string()),
     }
+}
+
+/// The number of a row whose range has 32 bits.
+fn i32_of(value: &Value) -> i32 {
+    i32::try_from(value.number()).expect("the row's range fits 32 bits")
 }
 
 /// `None` for Kafka's "negative means never".
@@ -340,6 +346,91 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         },
     ),
     field(
+        "log.cleaner.enable",
+        Kind::Boolean,
+        Some("true"),
+        "Whether compacted topics are cleaned.",
+        |config, value| {
+            config.cleaner.is_enabled = value.boolean();
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.backoff.ms",
+        Kind::Long(0, i64::MAX),
+        Some("15000"),
+        "How long the cleaner of a core rests when there is nothing to clean, in milliseconds.",
+        |config, value| {
+            config.cleaner.backoff_ms = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.dedupe.buffer.size",
+        Kind::Long(i64::MIN, i64::MAX),
+        Some("134217728"),
+        "Bytes of memory with which the cleaner of each core finds duplicate keys, 24 for a key. At most a sixteenth of the \
+         memory that the core has. With more keys than fit a log is cleaned in several passes.",
+        |config, value| {
+            config.cleaner.keys_bytes = value.number().max(0).unsigned_abs();
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.io.buffer.load.factor",
+        Kind::Double(f64::MIN, f64::MAX),
+        Some("0.9"),
+        "How full the memory for duplicate keys may become, at most 0.95 here.",
+        |config, value| {
+            config.cleaner.load = Ratio::new(value.double().clamp(0.0, 1.0));
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.io.buffer.size",
+        Kind::Int(0, I32_MAX),
+        Some("524288"),
+        "Bytes of buffers with which the cleaner reads and writes. Here at most 1 MiB, unless a batch is longer.",
+        |config, value| {
+            config.cleaner.buffer_bytes = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.io.max.bytes.per.second",
+        Kind::Double(f64::MIN, f64::MAX),
+        Some("1.7976931348623157E308"),
+        "Bytes a second that the cleaner of each core may read and write.",
+        |config, value| {
+            config.cleaner.bytes_per_second = (value.double() as u64).max(1);
+            Ok(())
+        },
+    ),
+    topic_default(
+        "log.cleaner.delete.retention.ms",
+        Kind::Long(0, i64::MAX),
+        Some("86400000"),
+        "Default of `delete.retention.ms`.",
+    ),
+    topic_default(
+        "log.cleaner.max.compaction.lag.ms",
+        Kind::Long(1, i64::MAX),
+        Some("9223372036854775807"),
+        "Default of `max.compaction.lag.ms`.",
+    ),
+    topic_default(
+        "log.cleaner.min.cleanable.ratio",
+        Kind::Double(0.0, 1.0),
+        Some("0.5"),
+        "Default of `min.cleanable.dirty.ratio`.",
+    ),
+    topic_default(
+        "log.cleaner.min.compaction.lag.ms",
+        Kind::Long(0, i64::MAX),
+        Some("0"),
+        "Default of `min.compaction.lag.ms`.",
+    ),
+    field(
         "producer.id.expiration.ms",
         Kind::Int(1, I32_MAX),
         Some("86400000"),
@@ -459,6 +550,128 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         Kind::Choice(&["fsync", "write", "memory"]),
         Some("fsync"),
         "Default of the topics' key of that name.",
+    ),
+    field(
+        "group.min.session.timeout.ms",
+        Kind::Int(I32_MIN, I32_MAX),
+        Some("6000"),
+        "The shortest session timeout that a member of a classic group may ask for.",
+        |config, value| {
+            config.groups.session_timeout_ms_min = i32_of(value);
+            Ok(())
+        },
+    ),
+    field(
+        "group.max.session.timeout.ms",
+        Kind::Int(I32_MIN, I32_MAX),
+        Some("1800000"),
+        "The longest session timeout that a member of a classic group may ask for.",
+        |config, value| {
+            config.groups.session_timeout_ms_max = i32_of(value);
+            Ok(())
+        },
+    ),
+    field(
+        "group.initial.rebalance.delay.ms",
+        Kind::Int(I32_MIN, I32_MAX),
+        Some("3000"),
+        "How long the first rebalance of a new classic group waits for more members.",
+        |config, value| {
+            config.groups.initial_rebalance_delay_ms = i32_of(value);
+            Ok(())
+        },
+    ),
+    field(
+        "group.max.size",
+        Kind::Int(1, I32_MAX),
+        Some("2147483647"),
+        "The most members of a classic group.",
+        |config, value| {
+            config.groups.members_max = value.size();
+            Ok(())
+        },
+    ),
+    field(
+        "offset.metadata.max.bytes",
+        Kind::Int(I32_MIN, I32_MAX),
+        Some("4096"),
+        "The longest text that may be committed with an offset.",
+        |config, value| {
+            config.groups.offset_metadata_max = usize::try_from(value.number()).unwrap_or(0);
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.commit.timeout.ms",
+        Kind::Int(1, I32_MAX),
+        Some("5000"),
+        "How long a commit of offsets waits until it is durable.",
+        |config, value| {
+            config.groups.commit_timeout_ms = value.number();
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.retention.minutes",
+        Kind::Int(1, I32_MAX),
+        Some("10080"),
+        "How long the offsets of a group without members are kept.",
+        |config, value| {
+            config.groups.offsets_retention_ms = value.number() * 60_000;
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.retention.check.interval.ms",
+        Kind::Long(1, i64::MAX),
+        Some("600000"),
+        "How often outdated offsets are looked for.",
+        |config, value| {
+            config.groups.offsets_check_interval_ms = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.topic.num.partitions",
+        Kind::Int(1, I32_MAX),
+        Some("50"),
+        "Partitions of the topic of committed offsets. Counts when the topic is made.",
+        |config, value| {
+            config.groups.topic_partitions = i32_of(value);
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.topic.replication.factor",
+        Kind::Short(1, i16::MAX as i64),
+        Some("3"),
+        "Replicas of the topic of committed offsets; as many as there are brokers, where that is less. Counts when the \
+         topic is made.",
+        |config, value| {
+            config.groups.topic_replication_factor =
+                i16::try_from(value.number()).expect("the row's range fits 16 bits");
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.topic.segment.bytes",
+        Kind::Int(1, I32_MAX),
+        Some("104857600"),
+        "The segment size of the topic of committed offsets. Counts when the topic is made.",
+        |config, value| {
+            config.groups.topic_segment_bytes = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.load.buffer.size",
+        Kind::Int(1, I32_MAX),
+        Some("5242880"),
+        "Bytes read at once when committed offsets are loaded. Corelog reads at most 1 MiB at once.",
+        |config, value| {
+            config.groups.load_buffer_bytes = value.size();
+            Ok(())
+        },
     ),
     field(
         "corelog.memory.bytes",
