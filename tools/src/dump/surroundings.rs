@@ -10,7 +10,7 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// The checkpoint says that the segment is complete, with this length.
-    Sealed { len: u64 },
+    Sealed { len: u64, cleaned: bool },
     /// The checkpoint says that it is being written back: whole batches up to `batches_end`, and the beginning of
     /// another up to `position`.
     Flushed { batches_end: u64, position: u64 },
@@ -26,7 +26,7 @@ impl Extent {
     /// Whether a batch that begins at `position` has to be right.
     pub(super) fn relies_on(&self, position: u64) -> bool {
         match *self {
-            Self::Sealed { len } | Self::Earlier { len } => position < len,
+            Self::Sealed { len, .. } | Self::Earlier { len } => position < len,
             Self::Flushed { batches_end, .. } => position < batches_end,
             Self::Unknown | Self::Last => false,
         }
@@ -35,7 +35,7 @@ impl Extent {
     /// What is wrong with the length of the file, if anything.
     pub(super) fn fault_of_len(&self, len: u64) -> Option<String> {
         match *self {
-            Self::Sealed { len: wanted } if wanted != len => {
+            Self::Sealed { len: wanted, .. } if wanted != len => {
                 Some(format!("the checkpoint says that this segment has {wanted} bytes, the file has {len}"))
             }
             Self::Flushed { position, .. } if position > len => {
@@ -45,10 +45,18 @@ impl Extent {
         }
     }
 
+    /// Whether batches may be missing between others, as compaction leaves it.
+    pub(super) fn may_have_gaps(&self) -> bool {
+        !matches!(self, Self::Sealed { cleaned: false, .. } | Self::Flushed { .. })
+    }
+
     /// For people.
     pub(super) fn explain(&self) -> String {
         match self {
-            Self::Sealed { len } => format!("a sealed segment: the checkpoint says that all {len} bytes count"),
+            Self::Sealed { len, cleaned } => {
+                let what = if *cleaned { "a cleaned segment" } else { "a sealed segment" };
+                format!("{what}: the checkpoint says that all {len} bytes count")
+            }
             Self::Flushed { position, .. } => {
                 format!("being written back: the checkpoint relies on the bytes below {position}")
             }
@@ -93,7 +101,7 @@ fn by_checkpoint(folder: &Path, base: i64) -> Option<Extent> {
             });
         }
         if let Some(sealed) = partition.sealed.iter().find(|segment| segment.base_offset == base) {
-            return Some(Extent::Sealed { len: sealed.len });
+            return Some(Extent::Sealed { len: sealed.len, cleaned: sealed.cleaned > 0 });
         }
     }
     known

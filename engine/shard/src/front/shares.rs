@@ -231,6 +231,9 @@ impl Front {
             (Parked::DeleteGroups(pending), Answer::Share(ShareAnswer::DeleteGroups(groups))) => {
                 pending.joined(from, groups)
             }
+            (Parked::DescribeProducers(pending), Answer::Share(ShareAnswer::DescribeProducers(results))) => {
+                pending.joined(from, results)
+            }
             (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
                 self.read_bytes += pending.joined(from, results);
                 if pending.has_read_all() {
