@@ -842,7 +842,7 @@ fn a_group_takes_so_many_offsets_and_no_more() {
     // An eighth of the memory.
     let taken = offsets(&mut host, id, "g").len();
     assert_eq!(taken, 10_000 - refused);
-    assert!((3_600..4_400).contains(&taken), "{taken} were taken");
+    assert!((3_600..=4_400).contains(&taken), "{taken} were taken");
     // What is there can be changed.
     Simple { group: "g", partitions: &[partition(0, 2, None)] }.send(&mut host, id, 8, "wide");
     host.commit();
