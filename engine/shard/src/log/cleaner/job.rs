@@ -51,10 +51,10 @@ pub(super) enum Stage {
     Writing { output: Output, at: usize, last: bool },
     /// The cleaned segment is durable under its own name.
     Written(Output),
-    /// The journal is to say so. The folder is the cleaner's.
-    Announced { sequence: u64, replacement: Replacement, gone: Vec<i64> },
+    /// The journal is to say so. The folder is the cleaner's. So many of the steps that follow are done already.
+    Announced { sequence: u64, replacement: Replacement, gone: Vec<i64>, done: usize },
     /// The files get their names.
-    Switching { sequence: u64, replacement: Replacement, gone: Vec<i64> },
+    Switching { sequence: u64, replacement: Replacement, gone: Vec<i64>, done: usize },
 }
 
 /// A changed batch on its way into its codec.

@@ -58,13 +58,15 @@ impl Logs {
         let placed = self.journal.append(entry, &[&payload]);
         list_user(&mut self.users, placed.ordinal, job.id);
         self.take_folder(job.id);
-        job.stage = Stage::Announced { sequence: placed.sequence, replacement, gone };
+        job.stage = Stage::Announced { sequence: placed.sequence, replacement, gone, done: 0 };
         Turn::Wait
     }
 
     /// Once the journal has said so, the files get their names.
     pub(super) fn switch_segments(&mut self, now: Now, job: &mut Job, actions: &mut Vec<Action>) -> Turn {
-        let Stage::Announced { sequence, replacement, gone } = &job.stage else { unreachable!("the caller saw it") };
+        let Stage::Announced { sequence, replacement, gone, done } = &job.stage else {
+            unreachable!("the caller saw it")
+        };
         let Some(p) = self.partitions[job.id.0 as usize].as_deref_mut() else {
             // Its topic was deleted: the folder is free to go.
             self.partition_job_ended(job.id, actions);
@@ -80,13 +82,13 @@ impl Logs {
         }
         p.cleaning.switching = true;
         p.cleaning.switches += 1;
-        let steps = replacement.steps(p, gone);
+        let steps = replacement.steps(p, gone).split_off(*done);
         for base in gone {
             self.reads.segment_removed(job.id, *base);
         }
         self.submit_cleaning(job.id, 0, steps, actions);
-        let (sequence, replacement, gone) = (*sequence, replacement.clone(), gone.clone());
-        job.stage = Stage::Switching { sequence, replacement, gone };
+        let (sequence, replacement, gone, done) = (*sequence, replacement.clone(), gone.clone(), *done);
+        job.stage = Stage::Switching { sequence, replacement, gone, done };
         Turn::Wait
     }
 
@@ -104,7 +106,7 @@ impl Logs {
     ) -> Result<(), String> {
         let Some(mut job) = self.cleaner.job.take_if(|job| job.id == id) else { return Ok(()) };
         let words = error.map(|error| format!("{} failed with error {}", error.what, error.errno));
-        if let Stage::Switching { sequence, replacement, gone } = job.stage {
+        if let Stage::Switching { sequence, replacement, gone, done } = job.stage {
             return match words {
                 None => {
                     self.segments_replaced(id, &replacement, actions);
@@ -115,7 +117,8 @@ impl Logs {
                 }
                 Some(words) if is_retried => {
                     Self::log(actions, LogLevel::Error, format!("{words}; trying again"));
-                    job.stage = Stage::Announced { sequence, replacement, gone };
+                    let done = done + error.map_or(0, |error| error.step);
+                    job.stage = Stage::Announced { sequence, replacement, gone, done };
                     if self.exists(id) {
                         self.take_folder(id);
                         self.cleaner.job = Some(job);
