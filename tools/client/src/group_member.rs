@@ -38,8 +38,8 @@ use crate::connection::{Answer, ConnectionError, SendError};
 use crate::consumer::{Consumer, Position};
 use crate::limits::{COMMIT_BEFORE_REBALANCE_MAX, RETRY_BACKOFF, TOPIC_NAME_BYTES_MAX};
 use assignor::{Assignor, Member, PartitionCounts};
+pub(crate) use coordinator::{Found, find_coordinator, read_coordinator};
 use coordinator::{Verdict, verdict};
-pub(crate) use coordinator::{find_coordinator, read_coordinator};
 use subscription::Partitions;
 
 /// How a member behaves.
@@ -171,6 +171,9 @@ enum Phase {
     Out,
 }
 
+/// The next offset of each of some partitions.
+type NextOffsets = BTreeMap<(Arc<str>, i32), i64>;
+
 /// The member.
 #[derive(Debug)]
 pub(crate) struct GroupMember {
@@ -194,7 +197,7 @@ pub(crate) struct GroupMember {
     finding: Option<u64>,
     step: Option<u64>,
     heartbeat: Option<u64>,
-    commit: Option<(u64, BTreeMap<(Arc<str>, i32), i64>)>,
+    commit: Option<(u64, NextOffsets)>,
     fetch: Option<u64>,
     next_serial: u64,
     heartbeat_at: Duration,
