@@ -88,7 +88,10 @@ fn consume(clients: &mut [Client]) {
 /// A producer and a consumer as most languages have them.
 fn librdkafka(bootstrap: &str, partition: i32) {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap).set("group.id", "assigned, not joined");
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "assigned, not joined")
+        .set("enable.auto.commit", "false");
     let producer: BaseProducer = config.clone().set("linger.ms", "5").create().expect("a producer");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     let mut assignment = TopicPartitionList::new();
