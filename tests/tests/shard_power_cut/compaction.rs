@@ -95,8 +95,7 @@ impl Model {
 
     /// A batch that was never sent before.
     fn batch(&mut self, random: &mut Random, keys: usize, producer: Option<(i64, i32)>) -> Batch {
-        let mut builder =
-            BatchBuilder::new().compression(Compression::ALL[random.below(Compression::ALL.len())], None);
+        let mut builder = BatchBuilder::new().compression(Compression::ALL[random.below(Compression::ALL.len())], None);
         if let Some((id, sequence)) = producer {
             builder = builder.producer(id, 0, sequence);
         }
@@ -497,7 +496,8 @@ fn a_compacted_log_agrees_with_a_map() {
         broker.check();
         broker.check_every_offset();
         broker.check_producers();
-        let left: usize = (0..PARTITIONS).map(|index| broker.read_all(index).iter().map(|b| b.records.len()).sum::<usize>()).sum();
+        let left: usize =
+            (0..PARTITIONS).map(|index| broker.read_all(index).iter().map(|b| b.records.len()).sum::<usize>()).sum();
         let all: i64 = broker.model.partitions.iter().map(|p| p.end).sum();
         println!("seed {seed}: {seen:?}, {left} of {all} records are left");
         assert!((left as i64) < all / 2, "{left} of {all} records are left: {:?}", broker.node.messages);
