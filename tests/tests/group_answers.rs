@@ -64,7 +64,7 @@ impl Lab {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_micros();
         let group = format!("answers-{now}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let broker = Options::new().cores(1).set("group.initial.rebalance.delay.ms", "50").start();
+        let broker = Options::new().cores(1).set("group.initial.rebalance.delay.ms", "2000").start();
         let mut client = Client::connect(broker.address()).expect("a connection");
         client.await_coordinator(&group).expect("a coordinator");
         let mut lab = Self { broker, group, letters: BTreeMap::new(), lines: Vec::new(), client };
@@ -276,7 +276,7 @@ struct Sync<'a> {
 }
 
 fn sync(member: &str, generation: i32) -> Sync<'_> {
-    Sync { member, instance: None, generation, kind: None, protocol: None, assigns: &[] }
+    Sync { member, instance: None, generation, kind: Some("consumer"), protocol: Some("range"), assigns: &[] }
 }
 
 #[test]
@@ -305,7 +305,30 @@ fn coming_and_going() {
     lab.join("of a former member", &mut one, Join { member: &id, ..NEW });
     lab.commit("of a former member", &id, None, 2);
     lab.commit("from outside", "", None, -1);
-    lab.are(&[]);
+    lab.are(&[
+        "asks for an id: MEMBER_ID_REQUIRED A generation -1 null/null leader - of []",
+        "while it has only been told: NONE Empty / []",
+        "with an id that has not joined: UNKNOWN_MEMBER_ID",
+        "joins: NONE A generation 1 consumer/range leader A of [A]",
+        "before the assignment: NONE CompletingRebalance consumer/ [A dynamic says nothing has -]",
+        "before the assignment: NONE",
+        "before the assignment: REBALANCE_IN_PROGRESS",
+        "missed the answer: NONE A generation 1 consumer/range leader A of [A]",
+        "assigns: NONE consumer/range A",
+        "afterwards: NONE Stable consumer/range [A dynamic says something has A]",
+        "asks again: NONE consumer/range A",
+        "as a member: NONE",
+        "rejoins as the leader: NONE A generation 2 consumer/range leader A of [A]",
+        "of the old generation: ILLEGAL_GENERATION",
+        "leaves: NONE [NONE]",
+        "leaves again: NONE [UNKNOWN_MEMBER_ID]",
+        "at the end: NONE Empty consumer/ []",
+        "of a former member: UNKNOWN_MEMBER_ID",
+        "of a former member: UNKNOWN_MEMBER_ID null/null -",
+        "of a former member: UNKNOWN_MEMBER_ID A generation -1 null/null leader - of []",
+        "of a former member: UNKNOWN_MEMBER_ID",
+        "from outside: NONE",
+    ]);
 }
 
 #[test]
@@ -336,9 +359,9 @@ fn what_is_refused() {
     lab.sync("another kind", second, Sync { kind: Some("connect"), ..sync(&ids[1], 1) });
     lab.sync("another protocol", second, Sync { protocol: Some("x"), ..sync(&ids[1], 1) });
     lab.sync("with a name", second, Sync { instance: Some("i"), ..sync(&ids[1], 1) });
-    lab.sync("the leader", first, Sync { kind: Some("consumer"), protocol: Some("range"), ..leader });
+    lab.sync("the leader", first, leader);
     lab.sync("another kind, later", second, Sync { kind: Some("connect"), ..sync(&ids[1], 1) });
-    lab.sync("without a kind", second, sync(&ids[1], 1));
+    lab.sync("without a kind", second, Sync { kind: None, protocol: None, ..sync(&ids[1], 1) });
     for (what, join) in [
         ("another kind joins", Join { kind: "connect", ..OLD }),
         ("another protocol joins", Join { protocols: &[("x", METADATA)], ..OLD }),
@@ -366,7 +389,46 @@ fn what_is_refused() {
     }
     lab.leave("some leave", &[("stranger", None), (&ids[0], Some("i")), ("", Some("i")), ("", None)]);
     lab.heartbeat("nobody has left", &ids[0], None, 1);
-    lab.are(&[]);
+    lab.are(&[
+        "a short session: INVALID_SESSION_TIMEOUT - generation -1 null/null leader - of []",
+        "a long session: INVALID_SESSION_TIMEOUT - generation -1 null/null leader - of []",
+        "no kind: INCONSISTENT_GROUP_PROTOCOL - generation -1 null/null leader - of []",
+        "no protocols: INCONSISTENT_GROUP_PROTOCOL - generation -1 null/null leader - of []",
+        "a stranger: UNKNOWN_MEMBER_ID stranger generation -1 null/null leader - of []",
+        "a stranger with a name: UNKNOWN_MEMBER_ID stranger generation -1 null/null leader - of []",
+        "sync of a stranger: UNKNOWN_MEMBER_ID null/null -",
+        "heartbeat of a stranger: UNKNOWN_MEMBER_ID",
+        "a stranger leaves: NONE [UNKNOWN_MEMBER_ID UNKNOWN_MEMBER_ID UNKNOWN_MEMBER_ID]",
+        "a stranger commits: UNKNOWN_MEMBER_ID",
+        "a stranger commits without a generation: NONE",
+        "a generation too new: ILLEGAL_GENERATION null/null -",
+        "a generation too old: ILLEGAL_GENERATION null/null -",
+        "another kind: INCONSISTENT_GROUP_PROTOCOL null/null -",
+        "another protocol: INCONSISTENT_GROUP_PROTOCOL null/null -",
+        "with a name: UNKNOWN_MEMBER_ID null/null -",
+        "the leader: NONE consumer/range A",
+        "another kind, later: INCONSISTENT_GROUP_PROTOCOL null/null -",
+        "without a kind: INCONSISTENT_GROUP_PROTOCOL null/null -",
+        "another kind joins: INCONSISTENT_GROUP_PROTOCOL - generation -1 null/ leader - of []",
+        "another protocol joins: INCONSISTENT_GROUP_PROTOCOL - generation -1 null/ leader - of []",
+        "a member with another protocol: INCONSISTENT_GROUP_PROTOCOL B generation -1 null/ leader - of []",
+        "a member of another kind: INCONSISTENT_GROUP_PROTOCOL B generation -1 null/ leader - of []",
+        "a stranger joins: UNKNOWN_MEMBER_ID stranger generation -1 null/ leader - of []",
+        "a member with a name: UNKNOWN_MEMBER_ID B generation -1 null/null leader - of []",
+        "heartbeat of another generation: ILLEGAL_GENERATION",
+        "heartbeat without an id: UNKNOWN_MEMBER_ID",
+        "heartbeat with a name: UNKNOWN_MEMBER_ID",
+        "a good heartbeat: NONE",
+        "a good commit: NONE",
+        "a commit of another generation: ILLEGAL_GENERATION",
+        "a commit without a generation: ILLEGAL_GENERATION",
+        "a commit from outside: UNKNOWN_MEMBER_ID",
+        "a commit without an id: UNKNOWN_MEMBER_ID",
+        "a commit of a stranger: UNKNOWN_MEMBER_ID",
+        "a commit with a name: UNKNOWN_MEMBER_ID",
+        "some leave: NONE [UNKNOWN_MEMBER_ID UNKNOWN_MEMBER_ID UNKNOWN_MEMBER_ID UNKNOWN_MEMBER_ID]",
+        "nobody has left: NONE",
+    ]);
 }
 
 #[test]
@@ -405,7 +467,25 @@ fn a_rebalance() {
     lab.leave("the leader leaves", &[(&ids[0], None)]);
     lab.heartbeat("the follower learns", &ids[1], None, 2);
     lab.join("it leads now", second, Join { member: &ids[1], ..OLD });
-    lab.are(&[]);
+    lab.are(&[
+        "the leader assigns: NONE consumer/range A",
+        "a follower says the same: NONE B generation 1 null/range leader A of []",
+        "it has news: REBALANCE_IN_PROGRESS",
+        "while it waits: NONE PreparingRebalance consumer/ [A dynamic says nothing has A, B dynamic says nothing has B]",
+        "a sync meanwhile: REBALANCE_IN_PROGRESS null/null -",
+        "a commit meanwhile: NONE",
+        "a commit from outside meanwhile: UNKNOWN_MEMBER_ID",
+        "the leader comes: NONE A generation 2 null/range leader A of [A B]",
+        "and so does the follower: NONE B generation 2 null/range leader A of []",
+        "a commit of the old generation: ILLEGAL_GENERATION",
+        "a commit of the new generation: REBALANCE_IN_PROGRESS",
+        "a heartbeat of the new generation: NONE",
+        "the leader assigns again: NONE consumer/range A",
+        "the follower hears: NONE consumer/range B",
+        "the leader leaves: NONE [NONE]",
+        "the follower learns: REBALANCE_IN_PROGRESS",
+        "it leads now: NONE B generation 3 null/range leader B of [B]",
+    ]);
 }
 
 #[test]
@@ -440,5 +520,30 @@ fn static_members() {
     lab.join("and is alone", &mut one, Join { member: &new_version, ..leader });
     lab.leave("it leaves", &[(&new_version, Some("leader"))]);
     lab.describe("at the end");
-    lab.are(&[]);
+    lab.are(&[
+        "the leader assigns: NONE consumer/range A",
+        "stable: NONE Stable consumer/range [A leader says something has A, B follower says something has B]",
+        "the follower is back: NONE C generation 1 consumer/range leader A of []",
+        "with its new id: NONE Stable consumer/range [A leader says something has A, C follower says something has B]",
+        "it has what it had: NONE consumer/range B",
+        "the old one: FENCED_INSTANCE_ID",
+        "the old one without its name: UNKNOWN_MEMBER_ID",
+        "the old one: FENCED_INSTANCE_ID",
+        "the new one: NONE",
+        "the old one: FENCED_INSTANCE_ID null/null -",
+        "the old one: FENCED_INSTANCE_ID B generation -1 null/null leader - of []",
+        "the old one: NONE [FENCED_INSTANCE_ID]",
+        "the leader with another's name: FENCED_INSTANCE_ID A generation -1 null/null leader - of []",
+        "the leader with no known name: UNKNOWN_MEMBER_ID A generation -1 null/null leader - of []",
+        "the new one says the same: NONE C generation 1 consumer/range leader A of []",
+        "the leader is back, version 8: NONE D generation 1 consumer/range leader A of []",
+        "the leader is back, version 9: NONE E generation 1 consumer/range leader E of [C E] skips",
+        "fenced: FENCED_INSTANCE_ID",
+        "it has what it had: NONE consumer/range A",
+        "an operator removes the follower: NONE [UNKNOWN_MEMBER_ID NONE]",
+        "the leader learns: REBALANCE_IN_PROGRESS",
+        "and is alone: NONE E generation 2 consumer/range leader E of [E]",
+        "it leaves: NONE [NONE]",
+        "at the end: NONE Empty consumer/ []",
+    ]);
 }
