@@ -6,6 +6,7 @@
 //!
 //! This file is the one place where this crate's errors become Kafka's codes.
 
+mod alter_client_quotas;
 mod alter_configs;
 mod assignment;
 mod create_partitions;
@@ -19,9 +20,13 @@ use alloc::vec::Vec;
 
 use corelog_wire::error_code::ErrorCode;
 
+pub use self::alter_client_quotas::{
+    AlteredQuotas, CONNECTION_CREATION_RATE, CONSUMER_BYTE_RATE, CONTROLLER_MUTATION_RATE, PRODUCER_BYTE_RATE,
+    QuotaFilter, QuotaMatch, REQUEST_PERCENTAGE, alter_client_quotas, quota_entity, quota_entity_parts,
+};
 pub use self::alter_configs::{
     AlteredBrokerConfigs, AlteredConfigs, ConfigChange, ConfigOperation, ConfigRules, alter_broker_configs,
-    alter_topic_configs,
+    alter_resource_configs, alter_topic_configs,
 };
 pub use self::create_partitions::{MorePartitions, PartitionsResult, create_partitions};
 pub use self::create_topics::{CreatedTopic, NewAssignment, NewTopic, TopicDefaults, TopicResult, create_topics};

@@ -34,6 +34,12 @@ pub const SNAPSHOT_AFTER_BYTES: usize = 8 << 20;
 /// How often a source of topic ids may in a row give one that is reserved or taken before it counts as broken.
 pub const TOPIC_ID_DRAWS_MAX: usize = 16;
 
+/// Entities with client quotas.
+pub const QUOTA_ENTITIES_MAX: usize = 10_000;
+
+/// Groups and subscriptions to metrics that have settings, together.
+pub const CONFIG_RESOURCES_MAX: usize = 10_000;
+
 /// Bytes of an encoded partition besides its replicas: index, leader, two epochs, count.
 const PARTITION_BYTES: usize = 4 * 5;
 

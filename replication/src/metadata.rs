@@ -7,6 +7,7 @@ pub mod encoding;
 pub mod image;
 pub mod record;
 pub mod replay;
+pub mod resource;
 pub mod snapshot;
 pub mod topic;
 pub mod topic_name;
@@ -15,6 +16,7 @@ pub use delta::{MetadataChange, MetadataDelta};
 pub use image::{BrokerImage, MetadataImage};
 pub use record::{MetadataRecord, PartitionAssignment};
 pub use replay::ApplyError;
+pub use resource::{ConfigResource, QuotaEntity, QuotaLimit, QuotaName};
 pub use topic::TopicImage;
 
 #[cfg(test)]

@@ -246,6 +246,12 @@ impl Quorum {
         MetadataOffset(self.raft.raft.raft_log.applied)
     }
 
+    /// The last entry of the log, committed or not.
+    #[must_use]
+    pub fn last(&self) -> MetadataOffset {
+        MetadataOffset(self.raft.raft.raft_log.last_index())
+    }
+
     /// Proposes a batch that applies as a whole or not at all. Poll afterwards.
     ///
     /// Batches that were decided on the same image may contradict each other; then the later one is refused when it is

@@ -219,33 +219,24 @@ api_keys! {
     DescribeConfigs = 32, versions 1-4, advertised from 1, flexible 4+;
     /// Replaces all settings of a resource.
     AlterConfigs = 33, versions 0-2, advertised from 0, flexible 2+;
+    /// Moves replicas between the log directories of a broker.
+    AlterReplicaLogDirs = 34, versions 1-2, advertised from 1, flexible 2+;
     /// Describes log directories and the replicas in them.
     DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
     /// Deletes groups without members.
     DeleteGroups = 42, versions 0-3, advertised from 0, flexible 2+;
-    /// Changes single settings.
-    IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
-    /// Forgets how far a group has read.
-    OffsetDelete = 47, versions 0-0, advertised from 0, flexible none;
-    /// Describes the cluster.
-    DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
-    /// Describes topics and partitions, a page at a time.
-    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
-}
-
-// To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
-// list of messages in `tests/generate`.
-unserved_apis! {
-    /// Moves replicas between the log directories of a broker.
-    AlterReplicaLogDirs = 34, versions 1-2, advertised from 1, flexible 2+;
     /// Elects leaders of partitions.
     ElectLeaders = 43, versions 0-2, advertised from 0, flexible 2+;
+    /// Changes single settings.
+    IncrementalAlterConfigs = 44, versions 0-1, advertised from 0, flexible 1+;
     /// Moves partitions to other replicas.
     AlterPartitionReassignments = 45, versions 0-1, advertised from 0, flexible 0+;
     /// Lists the partitions that are being moved.
     ListPartitionReassignments = 46, versions 0-0, advertised from 0, flexible 0+;
+    /// Forgets how far a group has read.
+    OffsetDelete = 47, versions 0-0, advertised from 0, flexible none;
     /// Describes the quotas of clients.
     DescribeClientQuotas = 48, versions 0-1, advertised from 0, flexible 1+;
     /// Changes the quotas of clients.
@@ -254,20 +245,29 @@ unserved_apis! {
     DescribeQuorum = 55, versions 0-2, advertised from 0, flexible 0+;
     /// Changes the levels of features.
     UpdateFeatures = 57, versions 0-2, advertised from 0, flexible 0+;
+    /// Describes the cluster.
+    DescribeCluster = 60, versions 0-2, advertised from 0, flexible 0+;
     /// Describes the producers that partitions remember.
     DescribeProducers = 61, versions 0-0, advertised from 0, flexible 0+;
     /// Takes a broker out of the metadata.
     UnregisterBroker = 64, versions 0-0, advertised from 0, flexible 0+;
-    /// Describes transactional producers.
-    DescribeTransactions = 65, versions 0-0, advertised from 0, flexible 0+;
     /// Lists transactional producers.
     ListTransactions = 66, versions 0-2, advertised from 0, flexible 0+;
+    /// Lists the resources that have settings.
+    ListConfigResources = 74, versions 0-1, advertised from 0, flexible 0+;
+    /// Describes topics and partitions, a page at a time.
+    DescribeTopicPartitions = 75, versions 0-0, advertised from 0, flexible 0+;
+}
+
+// To serve one of these, move its line to the table above and take the word `unserved` out of its API file and of the
+// list of messages in `tests/generate`.
+unserved_apis! {
+    /// Describes transactional producers.
+    DescribeTransactions = 65, versions 0-0, advertised from 0, flexible 0+;
     /// Says which metrics a client is to push.
     GetTelemetrySubscriptions = 71, versions 0-0, advertised from 0, flexible 0+;
     /// Takes metrics of a client.
     PushTelemetry = 72, versions 0-0, advertised from 0, flexible 0+;
-    /// Lists the resources that have settings.
-    ListConfigResources = 74, versions 0-1, advertised from 0, flexible 0+;
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 //! wait comes back to the same file when its time has come. Handlers know nothing of connections and their order; that
 //! is the front's.
 
+pub(crate) mod alter_client_quotas;
 pub(crate) mod alter_configs;
+pub(crate) mod alter_partition_reassignments;
+pub(crate) mod alter_replica_log_dirs;
 pub(crate) mod api_versions;
 pub(crate) mod config_changes;
 pub(crate) mod create_partitions;
@@ -12,11 +15,15 @@ pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
+pub(crate) mod describe_client_quotas;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
 pub(crate) mod describe_log_dirs;
+pub(crate) mod describe_producers;
+pub(crate) mod describe_quorum;
 pub(crate) mod describe_topic_partitions;
+pub(crate) mod elect_leaders;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
 mod groups;
@@ -25,8 +32,11 @@ pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod join_group;
 pub(crate) mod leave_group;
+pub(crate) mod list_config_resources;
 pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
+pub(crate) mod list_partition_reassignments;
+pub(crate) mod list_transactions;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_delete;
@@ -35,6 +45,8 @@ pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sharing;
 pub(crate) mod sync_group;
+pub(crate) mod unregister_broker;
+pub(crate) mod update_features;
 
 use alloc::format;
 use alloc::string::String;
@@ -213,6 +225,8 @@ pub(crate) enum Parked {
     DescribeLogDirs(describe_log_dirs::Pending),
     /// For the topic of the coordinators.
     FindCoordinator(find_coordinator::Pending),
+    /// For other shards.
+    DescribeProducers(describe_producers::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.
@@ -233,6 +247,8 @@ pub(crate) enum Parked {
     ListGroups(list_groups::Pending),
     /// For its tombstones to be durable, and for other shards.
     DeleteGroups(delete_groups::Pending),
+    /// For limits to be changed.
+    AlterClientQuotas(alter_client_quotas::Pending),
     /// For another shard, which handles all of it.
     Elsewhere,
 }

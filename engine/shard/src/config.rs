@@ -16,6 +16,7 @@ mod key;
 mod known;
 mod memory;
 mod nearest;
+mod resource;
 mod topic;
 
 pub use broker::{BROKER_KEYS, BrokerConfig, CleanerConfig, ConnectionBounds, Endpoint, JournalConfig, SegmentReads};
@@ -25,6 +26,10 @@ pub use groups::GroupsConfig;
 pub use key::{ConfigError, ConfigKey, Effect, Kind, Synonym, Value};
 pub use memory::{MEMORY_BYTES_MIN, MemoryBudget};
 pub use nearest::nearest;
+pub use resource::{
+    ClientMetricsConfig, MatchField, check_group, client_metrics_list_default, describe_client_metrics, describe_group,
+    group_list_default, is_inert_for_groups,
+};
 pub use topic::{CleanupPolicy, Durability, Ratio, TOPIC_KEYS, TopicBounds, TopicConfig};
 
 #[cfg(test)]

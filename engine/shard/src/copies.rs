@@ -108,13 +108,7 @@ impl Kind {
             return Err(String::from("its checksum does not fit its content"));
         }
         let content = bytes.slice(HEADER_BYTES..end);
-        Ok(Some(Copy {
-            version,
-            generation: u64_at(16),
-            first_ordinal: u64_at(32),
-            incarnation: u64_at(40),
-            content,
-        }))
+        Ok(Some(Copy { version, generation: u64_at(16), first_ordinal: u64_at(32), incarnation: u64_at(40), content }))
     }
 
     /// The steps that write a copy and make it durable.

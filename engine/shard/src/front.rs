@@ -28,6 +28,7 @@ use corelog_replication::metadata::TopicImage;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::ids::TopicId;
 
+use crate::api::alter_client_quotas::UndecidedQuotas;
 use crate::api::config_changes::UndecidedConfigs;
 use crate::api::init_producer_id::ProducerIds;
 use crate::api::metadata::TopicCreation;
@@ -90,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) creation: TopicCreation,
     pub(crate) undecided_configs: UndecidedConfigs,
+    pub(crate) undecided_quotas: UndecidedQuotas,
 }
 
 /// Who waits for room in the log.
@@ -144,6 +146,7 @@ impl Front {
                 producer_ids: ProducerIds::default(),
                 creation: TopicCreation::new(seed),
                 undecided_configs: UndecidedConfigs::default(),
+                undecided_quotas: UndecidedQuotas::default(),
             },
             coordinator: Coordinator::new(seed),
             connections: BTreeMap::new(),

@@ -23,6 +23,7 @@ pub mod log;
 pub mod mesh;
 pub mod metadata;
 pub mod metrics;
+mod pattern;
 mod purgatory;
 pub mod shard;
 pub mod start;

@@ -124,3 +124,8 @@ pub const FETCHED_OFFSETS_MAX: usize = 400_000;
 
 /// Members that one answer describes. Groups beyond that get an error.
 pub const DESCRIBED_MEMBERS_MAX: usize = 100_000;
+/// The longest pattern that a client may send, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 1_024;
+
+/// What a pattern may take when it is compiled, in bytes.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 << 10;

@@ -158,6 +158,11 @@ impl Metadata {
         image.apply(entry.offset, entry.term, &entry.records)
     }
 
+    /// The last offset that the log has given out; on other shards than the first, the last that was applied.
+    pub(crate) fn log_end(&self) -> MetadataOffset {
+        self.log().map_or(self.image().offset(), |log| log.quorum.last())
+    }
+
     /// The log, which only the first shard has.
     fn log(&self) -> Option<&MetadataLog> {
         match self {

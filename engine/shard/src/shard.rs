@@ -321,7 +321,9 @@ impl Shard {
                 // Nothing in a shard depends on these.
                 MetadataChange::BrokerRegistered(_)
                 | MetadataChange::NextProducerIdRaised(_)
-                | MetadataChange::FeatureLevelChanged { .. } => {}
+                | MetadataChange::FeatureLevelChanged { .. }
+                | MetadataChange::ResourceConfigChanged { .. }
+                | MetadataChange::ClientQuotaChanged { .. } => {}
             }
         }
         if broker_changed {

@@ -14,7 +14,8 @@ use corelog_wire::error_code::ErrorCode;
 
 use super::Rejection;
 use crate::ids::{BrokerId, TopicId};
-use crate::metadata::{MetadataRecord, encoding, topic_name};
+use crate::limits;
+use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord, encoding, topic_name};
 
 /// What to do with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +128,7 @@ pub fn alter_topic_configs(
     Ok(AlteredConfigs { records, topic_id, configs })
 }
 
-/// New settings of one broker, or those for all of them.
+/// New settings of one broker, those for all of them, or those of a group or a subscription to metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlteredBrokerConfigs {
     /// To be proposed as a batch of its own; it fits into an entry. Empty if nothing changes.
@@ -154,6 +155,40 @@ pub fn alter_broker_configs(
     let records = differences(before, &configs, |key, value| match broker {
         Some(broker_id) => MetadataRecord::OwnBrokerConfig { broker_id, key, value },
         None => MetadataRecord::BrokerConfig { key, value },
+    });
+    if !records.is_empty() {
+        encoding::encode(&records)?;
+    }
+    Ok(AlteredBrokerConfigs { records, configs })
+}
+
+/// Decides on a change to the settings of a group or of a subscription to metrics, as [`alter_broker_configs`] does.
+///
+/// # Errors
+/// INVALID_REQUEST for a key that is named twice or no resource at all, INVALID_CONFIG for a setting that cannot be or an
+/// operation that does not fit it, POLICY_VIOLATION when too many resources have settings.
+pub fn alter_resource_configs(
+    image: &MetadataImage,
+    resource: &ConfigResource,
+    before: &BTreeMap<String, String>,
+    change: &ConfigChange<'_>,
+    rules: &dyn ConfigRules,
+) -> Result<AlteredBrokerConfigs, Rejection> {
+    change.check_keys()?;
+    if resource.name().is_empty() {
+        return Err(Rejection::new(ErrorCode::INVALID_REQUEST, "the resource has no name"));
+    }
+    let configs = change.outcome(before, rules)?;
+    rules.check(&configs).map_err(|why| Rejection::new(ErrorCode::INVALID_CONFIG, why))?;
+    if before.is_empty() && !configs.is_empty() && image.resource_configs().len() >= limits::CONFIG_RESOURCES_MAX {
+        let most = limits::CONFIG_RESOURCES_MAX;
+        let message = format!("{most} groups and subscriptions have settings, and no more can have");
+        return Err(Rejection::new(ErrorCode::POLICY_VIOLATION, message));
+    }
+    let records = differences(before, &configs, |key, value| MetadataRecord::ResourceConfig {
+        resource: resource.clone(),
+        key,
+        value,
     });
     if !records.is_empty() {
         encoding::encode(&records)?;
@@ -336,6 +371,27 @@ mod tests {
         assert_eq!(code(operation("bad", ConfigOperation::Set("1"))), ErrorCode::INVALID_REQUEST);
         assert_eq!(code(operation("a", ConfigOperation::Append("1"))), ErrorCode::INVALID_CONFIG);
         assert_eq!(code(ConfigChange::Replacement(vec![("b", "1"), ("b", "2")])), ErrorCode::INVALID_REQUEST);
+    }
+
+    #[test]
+    fn groups_and_subscriptions_have_settings() {
+        let image = MetadataImage::default();
+        let group = ConfigResource::Group("g".to_string());
+        let before = map(&[("a", "1")]);
+        let change = ConfigChange::Incremental(vec![("a", ConfigOperation::Delete), ("b", ConfigOperation::Set("2"))]);
+        let altered = alter_resource_configs(&image, &group, &before, &change, &Rules).unwrap();
+        let of_group = |key: &str, value: Option<&str>| MetadataRecord::ResourceConfig {
+            resource: group.clone(),
+            key: key.to_string(),
+            value: value.map(ToString::to_string),
+        };
+        assert_eq!(altered.records, vec![of_group("b", Some("2")), of_group("a", None)]);
+        let code = |resource: &ConfigResource, change| {
+            alter_resource_configs(&image, resource, &before, &change, &Rules).unwrap_err().code
+        };
+        assert_eq!(code(&group, operation("bad", ConfigOperation::Set("1"))), ErrorCode::INVALID_CONFIG);
+        let nameless = ConfigResource::ClientMetrics(String::new());
+        assert_eq!(code(&nameless, operation("a", ConfigOperation::Set("1"))), ErrorCode::INVALID_REQUEST);
     }
 
     #[test]

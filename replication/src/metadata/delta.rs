@@ -3,11 +3,13 @@
 //! A delta is the difference between the image before and after the whole batch: a topic that came and went in one
 //! batch is not in it, and a created topic stands there with the configs that it got in the same batch.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::image::BrokerImage;
+use super::resource::{ConfigResource, QuotaEntity, QuotaLimit};
 use super::topic::TopicImage;
 use crate::ids::{BrokerId, MetadataOffset, PartitionIndex, ProducerId};
 
@@ -75,5 +77,19 @@ pub enum MetadataChange {
         name: String,
         /// The level.
         level: i16,
+    },
+    /// A group or a subscription to metrics has other settings.
+    ResourceConfigChanged {
+        /// What has them.
+        resource: ConfigResource,
+        /// All of them; empty if it has none any more.
+        configs: BTreeMap<String, String>,
+    },
+    /// Somebody has other limits.
+    ClientQuotaChanged {
+        /// Who.
+        entity: QuotaEntity,
+        /// All limits; empty if there are none any more.
+        limits: BTreeMap<String, QuotaLimit>,
     },
 }

@@ -20,6 +20,11 @@
 //! kind 7, version 1, raise leader epochs  i32 broker
 //! kind 8, version 1, feature level      string name, i16 level
 //! kind 9, version 1, more partitions    16 bytes id, u32 count, partitions as in kind 1
+//! kind 10, version 1, resource config   u8 kind of resource (1 group, 2 client metrics), string name, string key,
+//!                                       optional string value
+//! kind 11, version 1, client quota      parts of the entity: user, client id, address; string key, optional u64 bits
+//!                                       of the limit (IEEE 754, 64 bits)
+//!   part                                u8 0: not there, 1: the default, 2: string name
 //! ```
 //!
 //! A format, kind or version that this release does not know is an error and never skipped: a record that is left out
@@ -31,6 +36,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::record::{MetadataRecord, PartitionAssignment};
+use super::resource::{ConfigResource, QuotaEntity, QuotaLimit, QuotaName};
 use crate::ids::{
     BrokerId, DirectoryId, Incarnation, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
 };
@@ -50,6 +56,11 @@ const REGISTER_BROKER: u8 = 6;
 const RAISE_LEADER_EPOCHS: u8 = 7;
 const FEATURE_LEVEL: u8 = 8;
 const MORE_PARTITIONS: u8 = 9;
+const RESOURCE_CONFIG: u8 = 10;
+const CLIENT_QUOTA: u8 = 11;
+
+const GROUP: u8 = 1;
+const CLIENT_METRICS: u8 = 2;
 
 /// The least that an encoded record takes: its length, kind and version.
 const RECORD_BYTES_MIN: usize = 6;
@@ -235,6 +246,37 @@ fn encode_record(record: &MetadataRecord, out: &mut Vec<u8>) -> Result<(), Encod
             out.extend_from_slice(&topic_id.0);
             put_partitions(out, partitions)?;
         }
+        MetadataRecord::ResourceConfig { resource, key, value } => {
+            out.extend_from_slice(&[RESOURCE_CONFIG, VERSION]);
+            out.push(match resource {
+                ConfigResource::Group(_) => GROUP,
+                ConfigResource::ClientMetrics(_) => CLIENT_METRICS,
+            });
+            put_string(out, resource.name())?;
+            put_string(out, key)?;
+            put_optional(out, value.as_deref())?;
+        }
+        MetadataRecord::ClientQuota { entity, key, value } => {
+            out.extend_from_slice(&[CLIENT_QUOTA, VERSION]);
+            for part in [&entity.user, &entity.client_id, &entity.ip] {
+                match part {
+                    None => out.push(0),
+                    Some(QuotaName::Default) => out.push(1),
+                    Some(QuotaName::Named(name)) => {
+                        out.push(2);
+                        put_string(out, name)?;
+                    }
+                }
+            }
+            put_string(out, key)?;
+            match value {
+                None => out.push(0),
+                Some(limit) => {
+                    out.push(1);
+                    out.extend_from_slice(&limit.bits().to_le_bytes());
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -290,7 +332,7 @@ fn put_optional(out: &mut Vec<u8>, string: Option<&str>) -> Result<(), EncodeErr
 fn decode_record(fields: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError> {
     let kind = fields.u8()?;
     let version = fields.u8()?;
-    if !(TOPIC..=MORE_PARTITIONS).contains(&kind) {
+    if !(TOPIC..=CLIENT_QUOTA).contains(&kind) {
         return Err(DecodeError::UnknownKind(kind));
     }
     if version != VERSION && (kind, version) != (BROKER_CONFIG, OF_ONE_BROKER) {
@@ -333,6 +375,27 @@ fn decode_record(fields: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError>
         MORE_PARTITIONS => {
             MetadataRecord::MorePartitions { topic_id: TopicId(fields.array()?), partitions: fields.partitions()? }
         }
+        RESOURCE_CONFIG => {
+            let resource = match fields.u8()? {
+                GROUP => ConfigResource::Group(fields.string()?),
+                CLIENT_METRICS => ConfigResource::ClientMetrics(fields.string()?),
+                flag => return Err(DecodeError::InvalidFlag(flag)),
+            };
+            MetadataRecord::ResourceConfig { resource, key: fields.string()?, value: fields.optional()? }
+        }
+        CLIENT_QUOTA => MetadataRecord::ClientQuota {
+            entity: QuotaEntity {
+                user: fields.quota_name()?,
+                client_id: fields.quota_name()?,
+                ip: fields.quota_name()?,
+            },
+            key: fields.string()?,
+            value: match fields.u8()? {
+                0 => None,
+                1 => Some(QuotaLimit::from_bits(u64::from_le_bytes(fields.array()?))),
+                flag => return Err(DecodeError::InvalidFlag(flag)),
+            },
+        },
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     })
 }
@@ -390,6 +453,15 @@ impl<'a> Reader<'a> {
         match self.u8()? {
             0 => Ok(None),
             1 => self.string().map(Some),
+            flag => Err(DecodeError::InvalidFlag(flag)),
+        }
+    }
+
+    fn quota_name(&mut self) -> Result<Option<QuotaName>, DecodeError> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => Ok(Some(QuotaName::Default)),
+            2 => Ok(Some(QuotaName::Named(self.string()?))),
             flag => Err(DecodeError::InvalidFlag(flag)),
         }
     }

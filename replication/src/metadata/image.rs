@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 
 use super::record::PartitionAssignment;
 use super::replay::ApplyError;
+use super::resource::{ConfigResource, QuotaEntity, QuotaLimit};
 use super::topic::TopicImage;
 use super::topic_name;
 use crate::ids::{BrokerId, DirectoryId, Incarnation, MetadataOffset, PartitionIndex, ProducerId, TopicId};
@@ -52,6 +53,10 @@ pub struct MetadataImage {
     pub(super) brokers: BTreeMap<BrokerId, BrokerImage>,
     pub(super) next_producer_id: ProducerId,
     pub(super) features: BTreeMap<String, i16>,
+    /// The configs of groups and of subscriptions to metrics. None is empty.
+    pub(super) resource_configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
+    /// The limits of clients. None is empty.
+    pub(super) quotas: BTreeMap<QuotaEntity, BTreeMap<String, QuotaLimit>>,
 }
 
 /// What a snapshot says, not yet known to be an image.
@@ -64,6 +69,8 @@ pub(super) struct SnapshotParts {
     pub(super) brokers: Vec<BrokerImage>,
     pub(super) next_producer_id: ProducerId,
     pub(super) features: Vec<(String, i16)>,
+    pub(super) resource_configs: Vec<(ConfigResource, String, String)>,
+    pub(super) quotas: Vec<(QuotaEntity, String, QuotaLimit)>,
 }
 
 impl MetadataImage {
@@ -159,6 +166,18 @@ impl MetadataImage {
         &self.features
     }
 
+    /// The configs of groups and of subscriptions to metrics, by resource; only of those that have any.
+    #[must_use]
+    pub fn resource_configs(&self) -> &BTreeMap<ConfigResource, BTreeMap<String, String>> {
+        &self.resource_configs
+    }
+
+    /// The limits of clients, by whom they limit; only of those that have any.
+    #[must_use]
+    pub fn quotas(&self) -> &BTreeMap<QuotaEntity, BTreeMap<String, QuotaLimit>> {
+        &self.quotas
+    }
+
     /// Builds an image out of what a snapshot says.
     pub(super) fn from_parts(parts: SnapshotParts) -> Result<Self, ApplyError> {
         let mut image = Self {
@@ -180,6 +199,14 @@ impl MetadataImage {
                 return Err(ApplyError::TopicIdExists(topic.id));
             }
             image.insert_topic(topic);
+        }
+        for (resource, key, value) in parts.resource_configs {
+            check_key(resource.name())?;
+            image.resource_configs.entry(resource).or_default().insert(key, value);
+        }
+        for (entity, key, limit) in parts.quotas {
+            check_quota(&entity, Some(limit))?;
+            image.quotas.entry(entity).or_default().insert(key, limit);
         }
         for broker in parts.brokers {
             check_broker(&broker)?;
@@ -225,6 +252,13 @@ impl MetadataImage {
 pub(super) fn check_key(key: &str) -> Result<(), ApplyError> {
     if key.is_empty() {
         return Err(ApplyError::Malformed("a name or key is empty"));
+    }
+    Ok(())
+}
+
+pub(super) fn check_quota(entity: &QuotaEntity, limit: Option<QuotaLimit>) -> Result<(), ApplyError> {
+    if !entity.is_sound() || limit.is_some_and(|limit| !limit.is_sound()) {
+        return Err(ApplyError::Malformed("a client quota limits nobody or nothing"));
     }
     Ok(())
 }

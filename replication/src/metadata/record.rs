@@ -7,6 +7,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::resource::{ConfigResource, QuotaEntity, QuotaLimit};
 use crate::ids::{
     BrokerId, DirectoryId, Incarnation, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
 };
@@ -111,5 +112,23 @@ pub enum MetadataRecord {
         name: String,
         /// The level; not negative.
         level: i16,
+    },
+    /// A setting of a group or of a subscription to metrics; without a value it is gone.
+    ResourceConfig {
+        /// What has it.
+        resource: ConfigResource,
+        /// Kafka's name of the setting.
+        key: String,
+        /// The value as the client wrote it.
+        value: Option<String>,
+    },
+    /// A limit for clients (KIP-546); without a value it is gone.
+    ClientQuota {
+        /// Whom it limits.
+        entity: QuotaEntity,
+        /// Kafka's name of what is limited.
+        key: String,
+        /// The limit; above 0.
+        value: Option<QuotaLimit>,
     },
 }

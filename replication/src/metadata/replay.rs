@@ -10,8 +10,9 @@ use core::fmt;
 use core::num::TryFromIntError;
 
 use super::delta::{MetadataChange, MetadataDelta};
-use super::image::{BrokerImage, MetadataImage, check_broker, check_key};
+use super::image::{BrokerImage, MetadataImage, check_broker, check_key, check_quota};
 use super::record::{MetadataRecord, PartitionAssignment};
+use super::resource::{ConfigResource, QuotaEntity, QuotaLimit};
 use super::topic::TopicImage;
 use crate::ids::{BrokerId, MetadataOffset, PartitionIndex, ProducerId, TopicId};
 
@@ -76,6 +77,8 @@ struct Before {
     own_broker_configs: BTreeMap<(BrokerId, String), Option<String>>,
     brokers: BTreeMap<BrokerId, Option<BrokerImage>>,
     features: BTreeMap<String, Option<i16>>,
+    resource_configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
+    quotas: BTreeMap<QuotaEntity, BTreeMap<String, QuotaLimit>>,
     next_producer_id: Option<ProducerId>,
 }
 
@@ -161,6 +164,20 @@ impl MetadataImage {
                 }
                 let old = set_or_remove(&mut self.features, name.as_str(), (*level != 0).then_some(*level));
                 before.features.entry(name.clone()).or_insert(old);
+                Ok(())
+            }
+            MetadataRecord::ResourceConfig { resource, key, value } => {
+                check_key(resource.name())?;
+                check_key(key)?;
+                let old = set_of(&mut self.resource_configs, resource, key, value.clone());
+                before.resource_configs.entry(resource.clone()).or_insert(old);
+                Ok(())
+            }
+            MetadataRecord::ClientQuota { entity, key, value } => {
+                check_key(key)?;
+                check_quota(entity, *value)?;
+                let old = set_of(&mut self.quotas, entity, key, *value);
+                before.quotas.entry(entity.clone()).or_insert(old);
                 Ok(())
             }
         }
@@ -278,6 +295,12 @@ impl MetadataImage {
         for (name, old) in before.features {
             set_or_remove(&mut self.features, name.as_str(), old);
         }
+        for (resource, old) in before.resource_configs {
+            set_or_remove(&mut self.resource_configs, &resource, (!old.is_empty()).then_some(old));
+        }
+        for (entity, old) in before.quotas {
+            set_or_remove(&mut self.quotas, &entity, (!old.is_empty()).then_some(old));
+        }
         if let Some(old) = before.next_producer_id {
             self.next_producer_id = old;
         }
@@ -319,6 +342,18 @@ impl MetadataImage {
                 changes.push(MetadataChange::FeatureLevelChanged { name, level: level.unwrap_or(0) });
             }
         }
+        for (resource, old) in before.resource_configs {
+            let configs = self.resource_configs.get(&resource).cloned().unwrap_or_default();
+            if configs != old {
+                changes.push(MetadataChange::ResourceConfigChanged { resource, configs });
+            }
+        }
+        for (entity, old) in before.quotas {
+            let limits = self.quotas.get(&entity).cloned().unwrap_or_default();
+            if limits != old {
+                changes.push(MetadataChange::ClientQuotaChanged { entity, limits });
+            }
+        }
         if before.next_producer_id.is_some() {
             changes.push(MetadataChange::NextProducerIdRaised(self.next_producer_id));
         }
@@ -349,6 +384,22 @@ fn push_topic_changes(old: &Arc<TopicImage>, new: &Arc<TopicImage>, changes: &mu
             changes.push(MetadataChange::LeaderEpochsRaised { topic: Arc::clone(new), partitions });
         }
     }
+}
+
+/// Sets or removes one value of many; says what all were. Without any, the key is gone.
+fn set_of<K: Ord + Clone, V: Clone>(
+    map: &mut BTreeMap<K, BTreeMap<String, V>>,
+    of: &K,
+    key: &str,
+    value: Option<V>,
+) -> BTreeMap<String, V> {
+    let values = map.entry(of.clone()).or_default();
+    let old = values.clone();
+    set_or_remove(values, key, value);
+    if values.is_empty() {
+        map.remove(of);
+    }
+    old
 }
 
 fn set_or_remove<K: Ord + Borrow<Q>, Q: Ord + ToOwned<Owned = K> + ?Sized, V>(

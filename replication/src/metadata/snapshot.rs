@@ -20,6 +20,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::image::{BrokerImage, MetadataImage, SnapshotParts};
 use super::record::PartitionAssignment;
 use super::replay::ApplyError;
+use super::resource::{ConfigResource, QuotaEntity, QuotaLimit, QuotaName};
 use super::topic::TopicImage;
 use crate::ids::{
     BrokerId, DirectoryId, Incarnation, LeaderEpoch, MetadataOffset, PartitionEpoch, PartitionIndex, ProducerId,
@@ -30,6 +31,8 @@ use crate::ids::{
 const FORMAT: u32 = 1;
 /// [`SnapshotV2`].
 const FORMAT_WITH_OWN_CONFIGS: u32 = 2;
+/// [`SnapshotV3`].
+const FORMAT_WITH_RESOURCES: u32 = 3;
 const HEADER_BYTES: usize = 16;
 
 /// Why bytes are not a snapshot that this release can load.
@@ -47,7 +50,7 @@ impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownFormat(format) => {
-                let known = FORMAT_WITH_OWN_CONFIGS;
+                let known = FORMAT_WITH_RESOURCES;
                 write!(f, "a metadata snapshot of format {format}; this release knows formats up to {known}")
             }
             Self::Damaged => f.write_str("the metadata snapshot is damaged"),
@@ -74,6 +77,25 @@ struct SnapshotV1 {
 struct SnapshotV2 {
     base: SnapshotV1,
     own_broker_configs: Vec<(i32, String, String)>,
+}
+
+/// With configs of groups and of subscriptions to metrics, and with limits of clients.
+#[derive(Archive, Serialize, Deserialize)]
+struct SnapshotV3 {
+    base: SnapshotV2,
+    group_configs: Vec<(String, String, String)>,
+    client_metrics_configs: Vec<(String, String, String)>,
+    quotas: Vec<QuotaV1>,
+}
+
+/// A limit. A part of the entity is missing, or the default, or a name.
+#[derive(Archive, Serialize, Deserialize)]
+struct QuotaV1 {
+    user: Option<Option<String>>,
+    client_id: Option<Option<String>>,
+    ip: Option<Option<String>>,
+    key: String,
+    bits: u64,
 }
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -105,9 +127,11 @@ struct BrokerV1 {
 /// Writes the image down. The same image gives the same bytes.
 #[must_use]
 pub fn to_bytes(image: &MetadataImage) -> Vec<u8> {
-    let (format, archive) = match image.own_broker_configs().is_empty() {
-        true => (FORMAT, rkyv::to_bytes::<rkyv::rancor::Error>(&SnapshotV1::of(image))),
-        false => (FORMAT_WITH_OWN_CONFIGS, rkyv::to_bytes(&SnapshotV2::of(image))),
+    let has_resources = !image.resource_configs().is_empty() || !image.quotas().is_empty();
+    let (format, archive) = match (has_resources, image.own_broker_configs().is_empty()) {
+        (false, true) => (FORMAT, rkyv::to_bytes::<rkyv::rancor::Error>(&SnapshotV1::of(image))),
+        (false, false) => (FORMAT_WITH_OWN_CONFIGS, rkyv::to_bytes(&SnapshotV2::of(image))),
+        (true, _) => (FORMAT_WITH_RESOURCES, rkyv::to_bytes(&SnapshotV3::of(image))),
     };
     let archive = archive.expect("an image is far below the 2 GiB that an archive can hold");
     let mut bytes = Vec::with_capacity(HEADER_BYTES + archive.len());
@@ -125,7 +149,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<MetadataImage, SnapshotError> {
     let (header, body) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(SnapshotError::Damaged)?;
     let (format, zeros) = header.split_first_chunk::<4>().ok_or(SnapshotError::Damaged)?;
     let format = u32::from_le_bytes(*format);
-    if !matches!(format, FORMAT | FORMAT_WITH_OWN_CONFIGS) {
+    if !(FORMAT..=FORMAT_WITH_RESOURCES).contains(&format) {
         return Err(SnapshotError::UnknownFormat(format));
     }
     if zeros.iter().any(|byte| *byte != 0) {
@@ -136,8 +160,9 @@ pub fn from_bytes(bytes: &[u8]) -> Result<MetadataImage, SnapshotError> {
     aligned.extend_from_slice(body);
     let snapshot = match format {
         FORMAT => rkyv::from_bytes::<SnapshotV1, rkyv::rancor::Error>(&aligned)
-            .map(|base| SnapshotV2 { base, own_broker_configs: Vec::new() }),
-        _ => rkyv::from_bytes::<SnapshotV2, rkyv::rancor::Error>(&aligned),
+            .map(|base| SnapshotV3::from(SnapshotV2 { base, own_broker_configs: Vec::new() })),
+        FORMAT_WITH_OWN_CONFIGS => rkyv::from_bytes::<SnapshotV2, rkyv::rancor::Error>(&aligned).map(SnapshotV3::from),
+        _ => rkyv::from_bytes::<SnapshotV3, rkyv::rancor::Error>(&aligned),
     };
     snapshot.map_err(|_| SnapshotError::Damaged)?.into_image().map_err(SnapshotError::Inconsistent)
 }
@@ -163,9 +188,37 @@ impl SnapshotV2 {
         let own = own.map(|((broker, key), value)| (broker.0, key.clone(), value.clone()));
         Self { base: SnapshotV1::of(image), own_broker_configs: own.collect() }
     }
+}
+
+impl From<SnapshotV2> for SnapshotV3 {
+    fn from(base: SnapshotV2) -> Self {
+        Self { base, group_configs: Vec::new(), client_metrics_configs: Vec::new(), quotas: Vec::new() }
+    }
+}
+
+impl SnapshotV3 {
+    fn of(image: &MetadataImage) -> Self {
+        let mut snapshot = Self::from(SnapshotV2::of(image));
+        for (resource, configs) in image.resource_configs() {
+            let of_kind = match resource {
+                ConfigResource::Group(_) => &mut snapshot.group_configs,
+                ConfigResource::ClientMetrics(_) => &mut snapshot.client_metrics_configs,
+            };
+            let name = resource.name();
+            of_kind.extend(configs.iter().map(|(key, value)| (name.to_string(), key.clone(), value.clone())));
+        }
+        for (entity, limits) in image.quotas() {
+            snapshot.quotas.extend(limits.iter().map(|(key, limit)| QuotaV1::of(entity, key, *limit)));
+        }
+        snapshot
+    }
 
     fn into_image(self) -> Result<MetadataImage, ApplyError> {
-        let Self { base, own_broker_configs } = self;
+        let Self { base, group_configs, client_metrics_configs, quotas } = self;
+        let groups = group_configs.into_iter().map(|(name, key, value)| (ConfigResource::Group(name), key, value));
+        let metrics = client_metrics_configs.into_iter();
+        let metrics = metrics.map(|(name, key, value)| (ConfigResource::ClientMetrics(name), key, value));
+        let SnapshotV2 { base, own_broker_configs } = base;
         let topics = base.topics.into_iter().map(TopicV1::into_image).collect::<Result<_, _>>()?;
         MetadataImage::from_parts(SnapshotParts {
             offset: MetadataOffset(base.offset),
@@ -178,7 +231,28 @@ impl SnapshotV2 {
             brokers: base.brokers.into_iter().map(BrokerV1::into_image).collect(),
             next_producer_id: ProducerId(base.next_producer_id),
             features: base.features,
+            resource_configs: groups.chain(metrics).collect(),
+            quotas: quotas.into_iter().map(QuotaV1::into_limit).collect(),
         })
+    }
+}
+
+impl QuotaV1 {
+    fn of(entity: &QuotaEntity, key: &str, limit: QuotaLimit) -> Self {
+        let part = |name: &Option<QuotaName>| name.as_ref().map(|name| name.as_option().map(ToString::to_string));
+        Self {
+            user: part(&entity.user),
+            client_id: part(&entity.client_id),
+            ip: part(&entity.ip),
+            key: key.to_string(),
+            bits: limit.bits(),
+        }
+    }
+
+    fn into_limit(self) -> (QuotaEntity, String, QuotaLimit) {
+        let part = |name: Option<Option<String>>| name.map(|name| QuotaName::from_option(name.as_deref()));
+        let entity = QuotaEntity { user: part(self.user), client_id: part(self.client_id), ip: part(self.ip) };
+        (entity, self.key, QuotaLimit::from_bits(self.bits))
     }
 }
 

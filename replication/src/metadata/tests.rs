@@ -27,6 +27,8 @@ struct Model {
     brokers: BTreeMap<BrokerId, BrokerImage>,
     next_producer_id: i64,
     features: BTreeMap<String, i16>,
+    resource_configs: BTreeMap<(ConfigResource, String), String>,
+    quotas: BTreeMap<(QuotaEntity, String), QuotaLimit>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +108,16 @@ impl Model {
                 (level >= 0).then_some(())?;
                 set(&mut self.features, name, (level > 0).then_some(level));
             }
+            MetadataRecord::ResourceConfig { resource, key, value } => {
+                (!resource.name().is_empty()).then_some(())?;
+                set(&mut self.resource_configs, (resource, key), value);
+            }
+            MetadataRecord::ClientQuota { entity, key, value } => {
+                let QuotaEntity { user, client_id, ip } = &entity;
+                let alone = user.is_none() && client_id.is_none();
+                (ip.is_some() == alone && value.is_none_or(|limit| limit.value() > 0.0)).then_some(())?;
+                set(&mut self.quotas, (entity, key), value);
+            }
         }
         Some(())
     }
@@ -163,6 +175,15 @@ impl Model {
                 MetadataChange::FeatureLevelChanged { name, level } => {
                     set(&mut self.features, name, (level > 0).then_some(level));
                 }
+                MetadataChange::ResourceConfigChanged { resource, configs } => {
+                    self.resource_configs.retain(|(known, _), _| *known != resource);
+                    let own = configs.into_iter().map(|(key, value)| ((resource.clone(), key), value));
+                    self.resource_configs.extend(own);
+                }
+                MetadataChange::ClientQuotaChanged { entity, limits } => {
+                    self.quotas.retain(|(known, _), _| *known != entity);
+                    self.quotas.extend(limits.into_iter().map(|(key, limit)| ((entity.clone(), key), limit)));
+                }
             }
         }
         self.topics.sort_by(|a, b| a.name.cmp(&b.name));
@@ -180,6 +201,8 @@ impl Model {
             brokers: image.brokers().clone(),
             next_producer_id: image.next_producer_id().0,
             features: image.features().clone(),
+            resource_configs: flat(image.resource_configs()),
+            quotas: flat(image.quotas()),
         }
     }
 }
@@ -191,6 +214,12 @@ fn model_topic(topic: &TopicImage) -> ModelTopic {
         partitions: topic.partitions().to_vec(),
         configs: topic.configs().clone(),
     }
+}
+
+fn flat<K: Ord + Clone, V: Clone>(map: &BTreeMap<K, BTreeMap<String, V>>) -> BTreeMap<(K, String), V> {
+    assert!(map.values().all(|values| !values.is_empty()), "what has nothing is not there");
+    let values = map.iter().flat_map(|(of, values)| values.iter().map(move |value| (of, value)));
+    values.map(|(of, (key, value))| ((of.clone(), key.clone()), value.clone())).collect()
 }
 
 fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
@@ -288,7 +317,24 @@ fn any_record() -> impl Strategy<Value = MetadataRecord> {
         2 => (0..3_i32, 0..4_u64).prop_map(|(id, incarnation)| broker(id, incarnation)),
         2 => (0..3_i32).prop_map(|id| MetadataRecord::RaiseLeaderEpochs { broker_id: BrokerId(id) }),
         1 => (key(), -1..3_i16).prop_map(|(name, level)| MetadataRecord::FeatureLevel { name, level }),
+        2 => (any_resource(), key(), value())
+            .prop_map(|(resource, key, value)| MetadataRecord::ResourceConfig { resource, key, value }),
+        2 => (any_entity(), key(), prop::option::of(select(vec![0.5, 1.0, 0.0]).prop_map(QuotaLimit::new)))
+            .prop_map(|(entity, key, value)| MetadataRecord::ClientQuota { entity, key, value }),
     ]
+}
+
+fn any_resource() -> impl Strategy<Value = ConfigResource> {
+    (any::<bool>(), select(vec!["g", "h", ""])).prop_map(|(is_group, name)| match is_group {
+        true => ConfigResource::Group(name.to_string()),
+        false => ConfigResource::ClientMetrics(name.to_string()),
+    })
+}
+
+fn any_entity() -> impl Strategy<Value = QuotaEntity> {
+    let part = || prop::option::of(prop_oneof![Just(QuotaName::Default), Just(QuotaName::Named("n".to_string()))]);
+    (part(), part(), prop::option::weighted(0.2, Just(QuotaName::Named("::1".to_string()))))
+        .prop_map(|(user, client_id, ip)| QuotaEntity { user, client_id, ip })
 }
 
 fn any_log() -> impl Strategy<Value = Vec<Vec<MetadataRecord>>> {
@@ -431,6 +477,8 @@ fn every_kind() -> Vec<MetadataRecord> {
 const RELEASED_RECORDS: &[u8] = include_bytes!("../../fixtures/records-1");
 const RELEASED_SNAPSHOT: &[u8] = include_bytes!("../../fixtures/snapshot-1");
 const RELEASED_OWN_CONFIGS: &[u8] = include_bytes!("../../fixtures/records-own-configs");
+const RELEASED_RESOURCES: &[u8] = include_bytes!("../../fixtures/records-resources");
+const RELEASED_SNAPSHOT_3: &[u8] = include_bytes!("../../fixtures/snapshot-3");
 const RELEASED_SNAPSHOT_2: &[u8] = include_bytes!("../../fixtures/snapshot-2");
 
 #[test]
@@ -478,6 +526,73 @@ fn configs_of_single_brokers_need_the_second_formats() {
     assert_eq!((bytes[0], snapshot::from_bytes(&bytes)), (2, Ok(image.clone())));
     apply(&mut image, &[config(1, None), config(2, None)]).expect("they apply");
     assert_eq!(snapshot::to_bytes(&image)[0], 1);
+}
+
+/// Records of the kinds that came with groups, metrics of clients and quotas.
+fn of_resources() -> Vec<MetadataRecord> {
+    let text = |text: &str| text.to_string();
+    let config = |resource, key: &str, value: Option<&str>| MetadataRecord::ResourceConfig {
+        resource,
+        key: text(key),
+        value: value.map(text),
+    };
+    let quota = |entity, key: &str, value: Option<f64>| MetadataRecord::ClientQuota {
+        entity,
+        key: text(key),
+        value: value.map(QuotaLimit::new),
+    };
+    let named = |name: &str| Some(QuotaName::Named(text(name)));
+    vec![
+        config(ConfigResource::Group(text("g")), "consumer.session.timeout.ms", Some("45000")),
+        config(ConfigResource::ClientMetrics(text("m")), "interval.ms", Some("1000")),
+        config(ConfigResource::ClientMetrics(text("n")), "match", None),
+        quota(
+            QuotaEntity { user: Some(QuotaName::Default), client_id: named("c"), ip: None },
+            "producer_byte_rate",
+            Some(1048576.0),
+        ),
+        quota(QuotaEntity { ip: named("::1"), ..Default::default() }, "connection_creation_rate", Some(2.5)),
+        quota(QuotaEntity { client_id: named("d"), ..Default::default() }, "request_percentage", None),
+    ]
+}
+
+#[test]
+fn resources_and_quotas_need_the_third_snapshot() {
+    let records = of_resources();
+    assert_eq!(encoding::decode(RELEASED_RESOURCES).as_ref(), Ok(&records));
+    assert_eq!(encoding::encode(&records).as_deref(), Ok(RELEASED_RESOURCES));
+    let mut image = MetadataImage::default();
+    apply(&mut image, &records).expect("they apply");
+    assert_eq!((image.resource_configs().len(), image.quotas().len()), (2, 2));
+    assert_eq!(snapshot::from_bytes(RELEASED_SNAPSHOT_3), Ok(image.clone()));
+    assert_eq!(snapshot::to_bytes(&image), RELEASED_SNAPSHOT_3);
+    let gone: Vec<_> = (records.into_iter())
+        .map(|record| match record {
+            MetadataRecord::ResourceConfig { resource, key, .. } => {
+                MetadataRecord::ResourceConfig { resource, key, value: None }
+            }
+            MetadataRecord::ClientQuota { entity, key, .. } => MetadataRecord::ClientQuota { entity, key, value: None },
+            other => other,
+        })
+        .collect();
+    apply(&mut image, &gone).expect("they apply");
+    assert_eq!(snapshot::to_bytes(&image)[0], 1);
+}
+
+#[test]
+fn an_entity_has_parts_and_an_address_stands_alone() {
+    let name = || Some(QuotaName::Named("n".to_string()));
+    let sound = |user, client_id, ip| QuotaEntity { user, client_id, ip }.is_sound();
+    assert!(sound(name(), None, None) && sound(None, name(), None) && sound(None, None, name()));
+    assert!(sound(name(), Some(QuotaName::Default), None) && sound(None, None, Some(QuotaName::Default)));
+    assert!(!sound(None, None, None) && !sound(name(), None, name()) && !sound(None, name(), name()));
+    assert!(!sound(Some(QuotaName::Named(String::new())), None, None));
+    let mut image = MetadataImage::default();
+    for value in [0.0, -1.0, f64::NAN] {
+        let entity = QuotaEntity { user: name(), ..Default::default() };
+        let record = MetadataRecord::ClientQuota { entity, key: "k".to_string(), value: Some(QuotaLimit::new(value)) };
+        assert!(matches!(apply(&mut image, &[record]), Err(ApplyError::Malformed(_))), "{value}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved AlterClientQuotas: AlterClientQuotasRequest<'a> => AlterClientQuotasResponse<'r>);
+request!(AlterClientQuotas: AlterClientQuotasRequest<'a> => AlterClientQuotasResponse<'r>);
 
 message! {
     versions 0-1, flexible 1+;

@@ -5,7 +5,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved AlterPartitionReassignments: AlterPartitionReassignmentsRequest<'a> => AlterPartitionReassignmentsResponse<'r>);
+request!(AlterPartitionReassignments: AlterPartitionReassignmentsRequest<'a> => AlterPartitionReassignmentsResponse<'r>);
 
 message! {
     versions 0-1, flexible 0+;

@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved AlterReplicaLogDirs: AlterReplicaLogDirsRequest<'a> => AlterReplicaLogDirsResponse<'r>);
+request!(AlterReplicaLogDirs: AlterReplicaLogDirsRequest<'a> => AlterReplicaLogDirsResponse<'r>);
 
 message! {
     versions 1-2, flexible 2+;

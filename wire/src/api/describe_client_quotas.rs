@@ -12,7 +12,7 @@ pub const MATCH_DEFAULT: i8 = 1;
 /// Every entity that names the type at all.
 pub const MATCH_ANY: i8 = 2;
 
-request!(unserved DescribeClientQuotas: DescribeClientQuotasRequest<'a> => DescribeClientQuotasResponse<'r>);
+request!(DescribeClientQuotas: DescribeClientQuotasRequest<'a> => DescribeClientQuotasResponse<'r>);
 
 message! {
     versions 0-1, flexible 1+;

@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved DescribeProducers: DescribeProducersRequest<'a> => DescribeProducersResponse<'r>);
+request!(DescribeProducers: DescribeProducersRequest<'a> => DescribeProducersResponse<'r>);
 
 message! {
     versions 0, flexible 0+;

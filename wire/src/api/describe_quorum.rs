@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::error_code::ErrorCode;
 use crate::ids::DirectoryId;
 
-request!(unserved DescribeQuorum: DescribeQuorumRequest<'a> => DescribeQuorumResponse<'r>);
+request!(DescribeQuorum: DescribeQuorumRequest<'a> => DescribeQuorumResponse<'r>);
 
 message! {
     versions 0-2, flexible 0+;

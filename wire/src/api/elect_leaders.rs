@@ -11,7 +11,7 @@ pub const PREFERRED_ELECTION: i8 = 0;
 /// An election that takes any living replica where no replica in sync lives.
 pub const UNCLEAN_ELECTION: i8 = 1;
 
-request!(unserved ElectLeaders: ElectLeadersRequest<'a> => ElectLeadersResponse<'r>);
+request!(ElectLeaders: ElectLeadersRequest<'a> => ElectLeadersResponse<'r>);
 
 message! {
     versions 0-2, flexible 2+;

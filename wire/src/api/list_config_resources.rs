@@ -5,7 +5,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved ListConfigResources: ListConfigResourcesRequest<'a> => ListConfigResourcesResponse<'r>);
+request!(ListConfigResources: ListConfigResourcesRequest<'a> => ListConfigResourcesResponse<'r>);
 
 message! {
     versions 0-1, flexible 0+;

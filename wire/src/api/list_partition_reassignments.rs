@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved ListPartitionReassignments: ListPartitionReassignmentsRequest<'a> => ListPartitionReassignmentsResponse<'r>);
+request!(ListPartitionReassignments: ListPartitionReassignmentsRequest<'a> => ListPartitionReassignmentsResponse<'r>);
 
 message! {
     versions 0, flexible 0+;

@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::error_code::ErrorCode;
 
-request!(unserved ListTransactions: ListTransactionsRequest<'a> => ListTransactionsResponse<'r>);
+request!(ListTransactions: ListTransactionsRequest<'a> => ListTransactionsResponse<'r>);
 
 message! {
     versions 0-2, flexible 0+;

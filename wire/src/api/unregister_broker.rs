@@ -2,7 +2,7 @@
 
 use crate::error_code::ErrorCode;
 
-request!(unserved UnregisterBroker: UnregisterBrokerRequest => UnregisterBrokerResponse<'r>);
+request!(UnregisterBroker: UnregisterBrokerRequest => UnregisterBrokerResponse<'r>);
 
 message! {
     versions 0, flexible 0+;

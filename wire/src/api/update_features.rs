@@ -13,7 +13,7 @@ pub const SAFE_DOWNGRADE: i8 = 2;
 /// The level may fall, whatever is lost by it.
 pub const UNSAFE_DOWNGRADE: i8 = 3;
 
-request!(unserved UpdateFeatures: UpdateFeaturesRequest<'a> => UpdateFeaturesResponse<'r>);
+request!(UpdateFeatures: UpdateFeaturesRequest<'a> => UpdateFeaturesResponse<'r>);
 
 message! {
     versions 0-2, flexible 0+;

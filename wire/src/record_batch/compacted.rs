@@ -39,7 +39,8 @@ impl Compacted {
     /// Keeps a record of the batch. Those that stay come in the order of their offsets.
     pub fn keep(&mut self, batch: &RecordBatch<'_>, record: &Record<'_>) {
         let headers: Vec<_> = record.headers.collect();
-        let delta = i32::try_from(record.offset - batch.base_offset()).expect("a record's offset is a delta of 32 bits");
+        let delta =
+            i32::try_from(record.offset - batch.base_offset()).expect("a record's offset is a delta of 32 bits");
         let Record { timestamp, key, value, .. } = *record;
         self.builder.append_at(delta, &NewRecord { timestamp, key, value, headers: &headers });
     }
@@ -143,7 +144,14 @@ mod tests {
         assert_eq!(records(&bytes), []);
         let (after, _) = RecordBatch::split_from(&bytes).unwrap();
         let span = |b: &RecordBatch<'_>| {
-            (b.base_offset(), b.last_offset(), b.producer_id(), b.producer_epoch(), b.base_sequence(), b.last_sequence())
+            (
+                b.base_offset(),
+                b.last_offset(),
+                b.producer_id(),
+                b.producer_epoch(),
+                b.base_sequence(),
+                b.last_sequence(),
+            )
         };
         assert_eq!(span(&after), span(&before));
         assert_eq!((after.base_timestamp(), after.max_timestamp()), (NO_TIMESTAMP, before.max_timestamp()));

@@ -11,15 +11,21 @@ use alloc::vec::Vec;
 
 use corelog_replication::controller::{self, ConfigChange, ConfigRules, Rejection};
 use corelog_replication::ids::BrokerId;
+use corelog_replication::metadata::ConfigResource;
 use corelog_replication::quorum::ProposalId;
-use corelog_wire::api::describe_configs::{BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, TOPIC_RESOURCE};
+use corelog_wire::api::describe_configs::{
+    BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE,
+};
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
 
 use super::describe_configs::{check_broker_id, invalid_request, unknown_resource};
 use super::{Outcome, Parked, ReplyTo, Wait, alter_configs, incremental_alter_configs};
-use crate::config::{BrokerConfig, Kind, TOPIC_KEYS, broker_list_default};
+use crate::config::{
+    BrokerConfig, ClientMetricsConfig, Kind, TOPIC_KEYS, broker_list_default, check_group, client_metrics_list_default,
+    group_list_default,
+};
 use crate::front::{Context, Shared};
 
 /// Settings as they will be: those with changes that were proposed and are not applied yet.
@@ -31,11 +37,13 @@ pub(crate) struct UndecidedConfigs {
 }
 
 /// What has settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
     Topic(TopicId),
     /// One broker, or all of them.
     Broker(Option<BrokerId>),
+    /// A group or a subscription to metrics.
+    Resource(ConfigResource),
 }
 
 #[derive(Debug)]
@@ -129,6 +137,14 @@ fn alter_resource(
             };
             alter_brokers(undecided, cx, broker, change, validate_only)
         }
+        GROUP_RESOURCE => {
+            let group = ConfigResource::Group(resource.name.to_string());
+            alter_other(undecided, cx, group, change, validate_only)
+        }
+        CLIENT_METRICS_RESOURCE => {
+            let subscription = ConfigResource::ClientMetrics(resource.name.to_string());
+            alter_other(undecided, cx, subscription, change, validate_only)
+        }
         BROKER_LOGGER_RESOURCE => {
             check_broker_id(cx, resource.name)?;
             match (change, first_key(change)) {
@@ -149,7 +165,7 @@ fn alter_topic(
     validate_only: bool,
 ) -> Result<Option<ProposalId>, Rejection> {
     let topic = cx.metadata.image().topic_by_name(name);
-    let before = topic.and_then(|topic| undecided.of(Target::Topic(topic.id())));
+    let before = topic.and_then(|topic| undecided.of(&Target::Topic(topic.id())));
     let current = topic.map(|topic| (topic.id(), before.map_or(topic.configs(), |before| &before.configs)));
     let altered = controller::alter_topic_configs(name, current, change, &TopicRules(cx.config))?;
     if validate_only {
@@ -174,7 +190,7 @@ fn alter_brokers(
     let node = BrokerId(cx.config.node_id);
     let image = cx.metadata.image();
     let configs = |target: Target, applied: BTreeMap<String, String>| {
-        undecided.of(target).map_or(applied, |undecided| undecided.configs.clone())
+        undecided.of(&target).map_or(applied, |undecided| undecided.configs.clone())
     };
     let of_all = configs(Target::Broker(None), image.broker_configs().clone());
     let of_one = configs(Target::Broker(Some(node)), image.configs_of_broker(node));
@@ -186,11 +202,66 @@ fn alter_brokers(
     }
     let target = Target::Broker(broker);
     if altered.records.is_empty() {
-        return Ok(undecided.of(target).map(|before| before.last));
+        return Ok(undecided.of(&target).map(|before| before.last));
     }
     let last = cx.metadata.propose(&altered.records)?;
     undecided.proposed(target, Undecided { last, configs: altered.configs });
     Ok(Some(last))
+}
+
+/// Of a group or a subscription to metrics.
+fn alter_other(
+    undecided: &mut UndecidedConfigs,
+    cx: &mut Context<'_>,
+    resource: ConfigResource,
+    change: &ConfigChange<'_>,
+    validate_only: bool,
+) -> Result<Option<ProposalId>, Rejection> {
+    let image = cx.metadata.image();
+    let target = Target::Resource(resource.clone());
+    let none = BTreeMap::new();
+    let changed = undecided.of(&target);
+    let before = changed
+        .map_or_else(|| image.resource_configs().get(&resource).unwrap_or(&none), |undecided| &undecided.configs);
+    let rules = ResourceRules { config: cx.config, resource: &resource };
+    let altered = controller::alter_resource_configs(image, &resource, before, change, &rules)?;
+    if matches!(resource, ConfigResource::ClientMetrics(_))
+        && !ClientMetricsConfig::read(&altered.configs).is_ok_and(|config| config.has_sound_interval())
+    {
+        return Err(invalid_request("interval.ms: is not between 100 and 3600000".to_string()));
+    }
+    if validate_only {
+        return Ok(None);
+    }
+    if altered.records.is_empty() {
+        return Ok(changed.map(|undecided| undecided.last));
+    }
+    let last = cx.metadata.propose(&altered.records)?;
+    undecided.proposed(target, Undecided { last, configs: altered.configs });
+    Ok(Some(last))
+}
+
+/// The table of a group's or a subscription's keys.
+struct ResourceRules<'a> {
+    config: &'a BrokerConfig,
+    resource: &'a ConfigResource,
+}
+
+impl ConfigRules for ResourceRules<'_> {
+    fn list_default(&self, key: &str) -> Option<&str> {
+        match self.resource {
+            ConfigResource::Group(_) => group_list_default(key),
+            ConfigResource::ClientMetrics(_) => client_metrics_list_default(key),
+        }
+    }
+
+    fn check(&self, configs: &BTreeMap<String, String>) -> Result<(), String> {
+        let checked = match self.resource {
+            ConfigResource::Group(_) => check_group(self.config, configs),
+            ConfigResource::ClientMetrics(_) => ClientMetricsConfig::read(configs).map(|_| ()),
+        };
+        checked.map_err(|error| error.to_string())
+    }
 }
 
 /// The table of topics' keys, as the controller wants to know it.
@@ -277,12 +348,12 @@ impl Pending {
 }
 
 impl UndecidedConfigs {
-    fn of(&self, target: Target) -> Option<&Undecided> {
-        self.changed.get(&target)
+    fn of(&self, target: &Target) -> Option<&Undecided> {
+        self.changed.get(target)
     }
 
     fn proposed(&mut self, target: Target, undecided: Undecided) {
-        self.proposals.insert(undecided.last, target);
+        self.proposals.insert(undecided.last, target.clone());
         self.changed.insert(target, undecided);
     }
 

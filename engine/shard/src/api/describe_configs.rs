@@ -1,16 +1,16 @@
-//! DescribeConfigs: settings of topics and of this broker, each with its value, its source and what it means.
+//! DescribeConfigs: settings of topics, of this broker, of groups and of subscriptions to metrics, each with its value, its source and what it means.
 //!
 //! Every resource is described or refused on its own. The broker without a name stands for all brokers: it has what was set
 //! for all of them while they ran. A broker has no loggers whose levels could be set.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use corelog_replication::controller::Rejection;
 use corelog_replication::ids::BrokerId;
-use corelog_replication::metadata::topic_name;
+use corelog_replication::metadata::{ConfigResource, topic_name};
 use corelog_wire::api::describe_configs::{
     BOOLEAN_TYPE, BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, CLASS_TYPE, CLIENT_METRICS_RESOURCE, DOUBLE_TYPE,
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
@@ -20,7 +20,10 @@ use corelog_wire::api::describe_configs::{
 use corelog_wire::error_code::ErrorCode;
 
 use super::{Call, Outcome};
-use crate::config::{ConfigDescription, ConfigPlace, Kind, describe_broker, describe_cluster, describe_topic};
+use crate::config::{
+    ConfigDescription, ConfigPlace, Kind, describe_broker, describe_client_metrics, describe_cluster, describe_group,
+    describe_topic,
+};
 use crate::front::Context;
 use crate::limits;
 
@@ -108,10 +111,25 @@ fn describe(cx: &Context<'_>, resource: &DescribeConfigsResource<'_>) -> Result<
             check_broker_id(cx, name)?;
             Ok(describe_broker(cx.config, wanted))
         }
+        GROUP_RESOURCE | CLIENT_METRICS_RESOURCE if name.is_empty() => {
+            Err(invalid_request("the resource has no name".to_string()))
+        }
+        GROUP_RESOURCE => {
+            let own = own_configs(cx, &ConfigResource::Group(name.to_string()));
+            Ok(describe_group(cx.config, &own, wanted))
+        }
+        CLIENT_METRICS_RESOURCE => {
+            let own = own_configs(cx, &ConfigResource::ClientMetrics(name.to_string()));
+            Ok(describe_client_metrics(cx.config, &own, wanted))
+        }
         // The log levels of a broker; it has none that can be set.
         BROKER_LOGGER_RESOURCE => check_broker_id(cx, name).map(|_| Vec::new()),
         other => Err(unknown_resource(other)),
     }
+}
+
+fn own_configs(cx: &Context<'_>, resource: &ConfigResource) -> BTreeMap<String, String> {
+    cx.metadata.image().resource_configs().get(resource).cloned().unwrap_or_default()
 }
 
 pub(super) fn unknown_topic(name: &str) -> Rejection {
@@ -119,12 +137,7 @@ pub(super) fn unknown_topic(name: &str) -> Rejection {
 }
 
 pub(super) fn unknown_resource(resource_type: i8) -> Rejection {
-    let what = match resource_type {
-        CLIENT_METRICS_RESOURCE => "there are no subscriptions to metrics of clients".to_string(),
-        GROUP_RESOURCE => "there are no groups yet, and so none of their settings".to_string(),
-        other => format!("there are no resources of type {other}"),
-    };
-    invalid_request(what)
+    invalid_request(format!("there are no resources of type {resource_type}"))
 }
 
 pub(super) fn invalid_request(message: String) -> Rejection {

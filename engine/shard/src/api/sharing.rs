@@ -17,7 +17,7 @@ use corelog_wire::api::offset_for_leader_epoch::EpochEndOffset;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 
-use super::{describe_groups, fetch, offset_fetch, produce};
+use super::{describe_groups, describe_producers, fetch, offset_fetch, produce};
 use crate::coordinator::requests::Listed;
 use crate::front::Context;
 use crate::log::PartitionId;
@@ -47,6 +47,8 @@ pub(crate) enum ShareAnswer {
     DeleteGroups(Vec<(usize, (String, ErrorCode))>),
     /// Of DescribeLogDirs, by topic.
     DescribeLogDirs(BTreeMap<String, Vec<DescribeLogDirsPartition>>),
+    /// Of DescribeProducers.
+    DescribeProducers(Vec<(usize, describe_producers::Described)>),
 }
 
 /// Whether a request changes metadata: the shard with the metadata log handles it.
@@ -57,7 +59,10 @@ pub(crate) fn changes_metadata(api: ApiKey) -> bool {
         | ApiKey::DeleteTopics
         | ApiKey::AlterConfigs
         | ApiKey::IncrementalAlterConfigs
+        | ApiKey::AlterClientQuotas
         | ApiKey::InitProducerId => true,
+        // It tells of the log itself.
+        ApiKey::DescribeQuorum => true,
         // Only where it creates topics, which it finds out itself.
         ApiKey::Metadata => false,
         ApiKey::ApiVersions
@@ -80,6 +85,16 @@ pub(crate) fn changes_metadata(api: ApiKey) -> bool {
         | ApiKey::ListGroups
         | ApiKey::DeleteGroups
         | ApiKey::DescribeTopicPartitions
+        | ApiKey::AlterReplicaLogDirs
+        | ApiKey::ElectLeaders
+        | ApiKey::AlterPartitionReassignments
+        | ApiKey::ListPartitionReassignments
+        | ApiKey::DescribeClientQuotas
+        | ApiKey::UpdateFeatures
+        | ApiKey::DescribeProducers
+        | ApiKey::UnregisterBroker
+        | ApiKey::ListTransactions
+        | ApiKey::ListConfigResources
         | ApiKey::DescribeConfigs => false,
     }
 }

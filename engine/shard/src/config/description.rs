@@ -99,6 +99,41 @@ pub fn describe_topic(
     TOPIC_KEYS.iter().filter(|row| wanted(row.name)).map(describe).collect()
 }
 
+/// Describes what a group or a subscription to metrics has of its own over the defaults of its table, as far as it is
+/// `wanted`.
+pub(super) fn describe_own<C>(
+    broker: &BrokerConfig,
+    table: &'static [ConfigKey<C>],
+    own: &BTreeMap<String, String>,
+    own_source: i8,
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<ConfigDescription> {
+    let describe = |row: &'static ConfigKey<C>| {
+        let own_value = own.get(row.name).map(|text| row.parse(text).map_or(text.clone(), |value| value.to_string()));
+        let mut places: Vec<ConfigPlace> = Vec::new();
+        places.extend(own_value.clone().map(|value| ConfigPlace {
+            name: row.name,
+            value: Some(value),
+            source: own_source,
+        }));
+        let names: Vec<&'static str> = row.synonyms.iter().map(|synonym| synonym.name).collect();
+        if let Some(first) = names.first() {
+            places.extend(broker_places(broker, &names, first));
+        }
+        let of_broker = names.iter().find_map(|name| broker.in_force(name)).map(ToString::to_string);
+        ConfigDescription {
+            name: row.name,
+            value: own_value.or(of_broker).or_else(|| row.default.map(ToString::to_string)),
+            source: places.first().map_or(DEFAULT_SOURCE, |place| place.source),
+            kind: row.kind,
+            doc: documentation(row),
+            read_only: false,
+            places,
+        }
+    };
+    table.iter().filter(|row| wanted(row.name)).map(describe).collect()
+}
+
 /// Describes the settings of this broker, as far as they are `wanted`.
 pub fn describe_broker(broker: &BrokerConfig, wanted: impl Fn(&str) -> bool) -> Vec<ConfigDescription> {
     let describe = |row: &'static ConfigKey<BrokerConfig>| {

@@ -55,6 +55,18 @@ impl Front {
             ApiKey::DescribeConfigs => api::describe_configs::handle(cx, &call),
             ApiKey::AlterConfigs => api::alter_configs::handle(shared, cx, &call),
             ApiKey::IncrementalAlterConfigs => api::incremental_alter_configs::handle(shared, cx, &call),
+            ApiKey::AlterReplicaLogDirs => api::alter_replica_log_dirs::handle(cx, &call),
+            ApiKey::ElectLeaders => api::elect_leaders::handle(cx, &call),
+            ApiKey::AlterPartitionReassignments => api::alter_partition_reassignments::handle(cx, &call),
+            ApiKey::ListPartitionReassignments => api::list_partition_reassignments::handle(&call),
+            ApiKey::DescribeClientQuotas => api::describe_client_quotas::handle(cx, &call),
+            ApiKey::AlterClientQuotas => api::alter_client_quotas::handle(shared, cx, &call),
+            ApiKey::DescribeQuorum => api::describe_quorum::handle(cx, &call),
+            ApiKey::UpdateFeatures => api::update_features::handle(&call),
+            ApiKey::DescribeProducers => api::describe_producers::handle(cx, &call),
+            ApiKey::UnregisterBroker => api::unregister_broker::handle(cx, &call),
+            ApiKey::ListTransactions => api::list_transactions::handle(&call),
+            ApiKey::ListConfigResources => api::list_config_resources::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
         self.reply_to_members(cx);
@@ -96,6 +108,7 @@ impl Front {
             Some(Parked::DescribeGroups(pending)) => pending.answer(),
             Some(Parked::ListGroups(pending)) => pending.answer(),
             Some(Parked::DeleteGroups(pending)) => pending.answer(),
+            Some(Parked::DescribeProducers(pending)) => pending.answer(),
             other => unreachable!("{other:?} is answered elsewhere"),
         };
         self.settle_and_flush(cx, id, outcome);
@@ -106,6 +119,7 @@ impl Front {
         self.shared.creation.decided(proposal);
         self.shared.producer_ids.decided(proposal, &outcome);
         self.shared.undecided_configs.decided(proposal);
+        self.shared.undecided_quotas.decided(proposal);
         for id in self.purgatory.proposal_decided(proposal) {
             let Some(parked) = self.purgatory.get_mut(id) else { continue };
             let done = match parked {
@@ -115,6 +129,7 @@ impl Front {
                 Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::InitProducerId(_) | Parked::FindCoordinator(_) => true,
                 Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
+                Parked::AlterClientQuotas(pending) => pending.decided(proposal, &outcome),
                 _ => {
                     unreachable!("it asks for no change")
                 }
@@ -129,6 +144,7 @@ impl Front {
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
                     Parked::ConfigChanges(pending) => pending.answer(),
                     Parked::FindCoordinator(pending) => pending.answer(&self.shared.identity, cx),
+                    Parked::AlterClientQuotas(pending) => pending.answer(),
                     _ => {
                         unreachable!("as above")
                     }

@@ -571,13 +571,7 @@ impl Logs {
     }
 
     /// Runs steps of the cleaner in a folder that it has taken; their end gives it up. They write so many bytes.
-    pub(super) fn submit_cleaning(
-        &mut self,
-        id: PartitionId,
-        bytes: u64,
-        steps: Vec<Step>,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn submit_cleaning(&mut self, id: PartitionId, bytes: u64, steps: Vec<Step>, actions: &mut Vec<Action>) {
         self.write_back.submit(Job::Clean { id, bytes }, steps, &mut self.ids, actions);
     }
 

@@ -9,10 +9,15 @@ use alloc::vec::Vec;
 use corelog_wire::ids::TopicId;
 
 use super::{Commits, LogCounts, PartitionCounts, Requests};
+use crate::log::cleaner::CleanerStats;
 use crate::shard::Shard;
 
 /// Places of partitions that one call of [`Shard::figures_of_partitions`] looks at.
 pub const FIGURES_PARTITIONS_PER_CALL: usize = 1_024;
+
+/// Groups of a shard that are copied, and what they have committed, all of them together.
+const FIGURES_GROUPS_MAX: usize = 1_000;
+const FIGURES_COMMITTED_MAX: usize = 5_000;
 
 /// What a shard has counted, and what it holds now.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +40,12 @@ pub struct Figures {
     pub topics: Vec<TopicFigures>,
     /// Those of these partitions that there was room for.
     pub partitions: Vec<PartitionFigures>,
-    /// Consumer groups that this shard coordinates.
+    /// Consumer groups that this shard coordinates, how many there are, and those of them that there was room for.
+    pub group_count: u64,
+    /// See above.
     pub groups: Vec<GroupFigures>,
+    /// What compaction did and found.
+    pub cleaner: CleanerStats,
 }
 
 /// What goes on between connections and the logs.
@@ -147,6 +156,8 @@ pub struct PartitionFigures {
 pub struct GroupFigures {
     /// Its name.
     pub group: String,
+    /// Kafka's name of its state.
+    pub state: &'static str,
     /// How many members it has.
     pub members: u64,
     /// What it has committed: topic, partition, offset of the next record that it wants.
@@ -162,8 +173,10 @@ impl Shard {
             logs: self.logs().figures(),
             commits: self.logs().commits().clone(),
             total: self.logs().counts().removed,
+            cleaner: self.logs().cleaner_stats(),
             ..Figures::default()
         };
+        self.figures_of_groups(&mut figures);
         if self.seat().is_first() {
             let image = self.metadata().image();
             figures.node = Some(NodeFigures {
@@ -174,6 +187,21 @@ impl Shard {
             });
         }
         figures
+    }
+
+    fn figures_of_groups(&self, figures: &mut Figures) {
+        let mut room = FIGURES_COMMITTED_MAX;
+        for numbers in self.groups() {
+            figures.group_count += 1;
+            if room == 0 || figures.groups.len() == FIGURES_GROUPS_MAX {
+                continue;
+            }
+            let committed = numbers.offsets().take(room);
+            let committed: Vec<_> = committed.map(|it| (String::from(it.topic), it.partition, it.offset)).collect();
+            room -= committed.len();
+            let (group, members) = (String::from(numbers.group()), numbers.members() as u64);
+            figures.groups.push(GroupFigures { group, state: numbers.state(), members, committed });
+        }
     }
 
     /// Adds the next partitions from this place on, at most `partitions_max` of all calls one by one and the others only to

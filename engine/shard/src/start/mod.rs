@@ -21,9 +21,9 @@ use crate::ids::Ids;
 use crate::io::{Action, Disk, IoError, LogLevel, Now, Step};
 use crate::journal::{Files, Journal, JournalKind, OpenError};
 use crate::log::cleaner::replacement;
-use crate::log::{producer_snapshot, segment};
 use crate::log::write_back::{TOPICS, WriteBack};
 use crate::log::{LogLimits, Logs};
+use crate::log::{producer_snapshot, segment};
 use crate::mesh::{FIRST, SHARDS_MAX, Seat, ShardIndex};
 use crate::metadata::{self, Metadata};
 use crate::shard::{Shard, StartError, StartErrorKind, create_partitions, set_dynamic, topic_config};
@@ -278,7 +278,9 @@ impl Run<'_> {
         }
         unclaimed.remove(self.disk)?;
         for (_, logs) in shards {
-            for p in logs.iter().filter(|p| p.has_folder && (p.config.cleanup_policy.compact || p.cleaning.cleanings > 0)) {
+            for p in
+                logs.iter().filter(|p| p.has_folder && (p.config.cleanup_policy.compact || p.cleaning.cleanings > 0))
+            {
                 let entries = self.disk.list(&segment::folder(&p.topic, p.index)).map_err(|e| refuse(words(&e)))?;
                 let steps = replacement::steps_at_start(p, entries.iter().map(|entry| entry.name.as_str()));
                 run_chain(self.disk, steps).map_err(|e| refuse(words(&e)))?;

@@ -6,8 +6,8 @@
 use super::{Run, StartError, damaged, refuse};
 use crate::journal::{EntryHeader, EntryKind};
 use crate::log::AckPoint;
-use crate::log::cleaner::Replacement;
 use crate::log::checkpoint::{Checkpoint, PartitionCheckpoint};
+use crate::log::cleaner::Replacement;
 use crate::log::partition::{NewBatch, Partition, Place};
 use crate::log::producer_state::ProducerBatch;
 use crate::log::tail::ChunkPool;

@@ -60,7 +60,8 @@ pub(super) fn dirt(p: &Partition, settled: Option<i64>, now_ms: i64) -> Option<D
 /// holds `last`.
 pub(super) fn groups(p: &Partition, last: i64) -> VecDeque<Vec<i64>> {
     let config = &p.config;
-    let index_bytes = |len: u64| (len / config.index_interval_bytes.max(1) + 1) * super::super::index::OFFSET_ENTRY_BYTES as u64;
+    let index_bytes =
+        |len: u64| (len / config.index_interval_bytes.max(1) + 1) * super::super::index::OFFSET_ENTRY_BYTES as u64;
     let mut out: VecDeque<Vec<i64>> = VecDeque::new();
     let mut bytes = 0;
     for segment in p.segments.iter().take_while(|s| s.base_offset <= last) {

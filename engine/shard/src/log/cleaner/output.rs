@@ -49,8 +49,8 @@ impl Output {
     pub(super) fn append(&mut self, bytes: &[u8], newest: Newest) {
         let (batch, rest) = RecordBatch::split_from(bytes).expect("a batch was read, or made");
         assert!(rest.is_empty(), "one batch at a time");
-        let full =
-            (self.segment.index_entries() as u64 + 1) * super::super::index::OFFSET_ENTRY_BYTES as u64 > self.index_limits.1;
+        let full = (self.segment.index_entries() as u64 + 1) * super::super::index::OFFSET_ENTRY_BYTES as u64
+            > self.index_limits.1;
         let appended = AppendedToSegment {
             base_offset: batch.base_offset(),
             last_offset: batch.last_offset(),
