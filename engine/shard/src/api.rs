@@ -80,6 +80,8 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Decoder<'a>,
     /// Where the client is.
     pub(crate) peer: IpAddr,
+    /// What had to become durable before it is answered is so by now.
+    pub(crate) has_waited: bool,
     /// The request is another shard's: only the partitions that this shard owns are meant, and the results go there.
     pub(crate) is_share: bool,
 }
@@ -96,7 +98,7 @@ impl<'a> Call<'a> {
             return Err(format!("{api} version {version} is not supported"));
         }
         let to = ReplyTo { api, version, correlation_id: header.correlation_id };
-        Ok(Self { to, client_id: header.client_id, body, peer: NOBODY, is_share: false })
+        Ok(Self { to, client_id: header.client_id, body, peer: NOBODY, has_waited: false, is_share: false })
     }
 
     /// The request's message, all of it; otherwise why the connection is to be closed.
@@ -239,6 +241,8 @@ pub(crate) enum Parked {
     OffsetCommit(offset_commit::Pending),
     /// For other shards.
     OffsetFetch(offset_fetch::Pending),
+    /// For the commits before it to be durable.
+    UnstableOffsets(offset_fetch::Unstable),
     /// For its tombstones to be durable.
     OffsetDelete(offset_delete::Pending),
     /// For other shards.

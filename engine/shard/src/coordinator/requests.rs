@@ -254,6 +254,11 @@ impl Coordinator {
         (entry.group.state() != GroupState::Dead).then_some(&entry.offsets)
     }
 
+    /// Whether commits to the partition of a group are on their way; then a reply tells when they are durable.
+    pub(crate) fn wait_for_commits(&mut self, index: i32, waiter: Waiter) -> bool {
+        self.writes.wait_for_all(index, waiter)
+    }
+
     /// OffsetDelete: whether each of the partitions, by topic, may go, in their order; all that may go together.
     ///
     /// # Errors

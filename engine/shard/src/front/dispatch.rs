@@ -18,11 +18,17 @@ use crate::mesh::FIRST;
 impl Front {
     /// Calls the handler of a request.
     pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, peer: IpAddr, frame: &Bytes) {
+        self.call_handler(cx, id, peer, frame, false);
+        self.reply_to_members(cx);
+    }
+
+    fn call_handler(&mut self, cx: &mut Context<'_>, id: RequestId, peer: IpAddr, frame: &Bytes, has_waited: bool) {
         let mut call = match Call::decode_header(frame) {
             Ok(call) => call,
             Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
         };
         call.peer = peer;
+        call.has_waited = has_waited;
         call.is_share = !cx.seat.is_home_of(id.connection);
         let (shared, groups) = (&mut self.shared, &mut self.coordinator);
         let outcome = match call.to.api {
@@ -44,7 +50,7 @@ impl Front {
             ApiKey::Heartbeat => api::heartbeat::handle(groups, cx, &call),
             ApiKey::LeaveGroup => api::leave_group::handle(groups, cx, &call),
             ApiKey::OffsetCommit => api::offset_commit::handle(groups, cx, id, &call),
-            ApiKey::OffsetFetch => api::offset_fetch::handle(groups, cx, &call),
+            ApiKey::OffsetFetch => api::offset_fetch::handle(groups, cx, id, frame, &call),
             ApiKey::OffsetDelete => api::offset_delete::handle(groups, cx, id, &call),
             ApiKey::DescribeGroups => api::describe_groups::handle(groups, cx, &call),
             ApiKey::ListGroups => api::list_groups::handle(groups, cx, &call),
@@ -69,17 +75,20 @@ impl Front {
             ApiKey::ListConfigResources => api::list_config_resources::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
-        self.reply_to_members(cx);
     }
 
     /// Answers those for whom their group has decided.
     pub(super) fn reply_to_members(&mut self, cx: &mut Context<'_>) {
         while let Some(reply) = self.coordinator.next_reply() {
             let id = reply.request();
-            if let (Some(Parked::DeleteGroups(pending)), Reply::Written(waiter, result)) =
-                (self.purgatory.get_mut(id), &reply)
-                && !pending.written(waiter.entry, *result)
-            {
+            let is_complete = match (self.purgatory.get_mut(id), &reply) {
+                (Some(Parked::DeleteGroups(pending)), Reply::Written(waiter, result)) => {
+                    pending.written(waiter.entry, *result)
+                }
+                (Some(Parked::UnstableOffsets(unstable)), Reply::Written(..)) => unstable.written(),
+                _ => true,
+            };
+            if !is_complete {
                 continue;
             }
             // Who is gone, or has waited too long, hears nothing.
@@ -90,6 +99,11 @@ impl Front {
                 (Parked::OffsetCommit(pending), Reply::Written(_, result)) => pending.answer(result),
                 (Parked::OffsetDelete(pending), Reply::Written(_, result)) => pending.answer(result),
                 (Parked::DeleteGroups(pending), Reply::Written(..)) => pending.answer(),
+                (Parked::UnstableOffsets(unstable), Reply::Written(..)) => {
+                    self.call_handler(cx, id, unstable.peer, &unstable.frame, true);
+                    self.flush(cx, id.connection);
+                    continue;
+                }
                 (parked, reply) => unreachable!("{reply:?} is no answer for {parked:?}"),
             };
             self.settle_and_flush(cx, id, outcome);
@@ -166,6 +180,7 @@ pub(super) fn expired(cx: &mut Context<'_>, parked: Parked) -> Outcome {
         Parked::OffsetCommit(pending) => pending.expired(),
         Parked::OffsetDelete(pending) => pending.expired(),
         Parked::DeleteGroups(pending) => pending.expired(),
+        Parked::UnstableOffsets(unstable) => unstable.expired(cx),
         other => unreachable!("{other:?} has no deadline"),
     }
 }
