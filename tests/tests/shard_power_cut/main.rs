@@ -9,6 +9,7 @@
 
 mod compaction;
 mod faults;
+mod groups;
 mod indexes;
 mod layouts;
 mod ledger;

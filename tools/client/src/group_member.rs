@@ -36,7 +36,7 @@ use crate::address::Address;
 use crate::cluster::Cluster;
 use crate::connection::{Answer, ConnectionError, SendError};
 use crate::consumer::{Consumer, Position};
-use crate::limits::{COMMIT_BEFORE_REBALANCE_MAX, RETRY_BACKOFF};
+use crate::limits::{COMMIT_BEFORE_REBALANCE_MAX, RETRY_BACKOFF, TOPIC_NAME_BYTES_MAX};
 use assignor::{Assignor, Member, PartitionCounts};
 use coordinator::{Verdict, verdict};
 pub(crate) use coordinator::{find_coordinator, read_coordinator};
@@ -215,10 +215,12 @@ struct Led {
 }
 
 impl GroupMember {
-    /// A member to be. Panics if it could not do with any assignor, or is to begin at an offset, whatever the partition.
+    /// A member to be. Panics if it could not do with any assignor, is to begin at an offset, whatever the partition, or is
+    /// to read what is too long for the name of a topic.
     pub(crate) fn new(config: GroupConfig, cluster: &mut Cluster) -> Self {
         assert!(!config.assignors.is_empty(), "a member knows how to assign");
         assert!(!matches!(config.reset, Position::Offset(_)), "an offset is no place in all partitions");
+        assert!(config.topics.iter().all(|topic| topic.len() <= TOPIC_NAME_BYTES_MAX), "topics have short names");
         let topics = config.topics.iter().map(|topic| cluster.metadata.want(topic)).collect();
         Self {
             assignor: config.assignors[0],
@@ -407,7 +409,7 @@ impl GroupMember {
             match self.phase {
                 Phase::Joining => self.joined(now, cluster, answer),
                 Phase::Syncing { .. } => self.synced(now, answer),
-                Phase::Leaving { .. } => return self.left(cluster),
+                Phase::Leaving { .. } => self.farewell_answered(cluster, answer),
                 _ => return,
             }
         };

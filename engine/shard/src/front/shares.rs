@@ -37,9 +37,12 @@ impl LentFrames {
         peer: IpAddr,
         frame: &Bytes,
     ) {
-        let before = self.frames.insert((request, owner), frame.len());
+        // Members may wait for their group for minutes, and nobody keeps their frames meanwhile.
+        let is_kept = !super::has_key(frame, ApiKey::JoinGroup) && !super::has_key(frame, ApiKey::SyncGroup);
+        let bytes = if is_kept { frame.len() } else { 0 };
+        let before = self.frames.insert((request, owner), bytes);
         assert!(before.is_none(), "a shard is asked once");
-        self.bytes += frame.len();
+        self.bytes += bytes;
         ask(cx, owner, request, Asked::Frame { frame: frame.clone(), peer });
     }
 
