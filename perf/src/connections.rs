@@ -88,8 +88,8 @@ impl Connections {
         let (ends, others) = (AtomicBool::new(false), Others::default());
         let mut times = Times { acks: histogram()?, ways: histogram()? };
         let spent = std::thread::scope(|scope| {
-            let (others, ends) = (&others, &ends);
-            let client = |number| scope.spawn(move || self.librdkafka(number, others, ends));
+            let (load, others, ends) = (&self, &others, &ends);
+            let client = |number| scope.spawn(move || load.librdkafka(number, others, ends));
             let threads: Vec<_> = (0..self.librdkafka).map(client).collect();
             let spent = self.load(&mut fleet, &mut roles, &mut times);
             ends.store(true, Ordering::Relaxed);
@@ -269,7 +269,8 @@ impl Connections {
                 }
                 ControlFlow::<()>::Continue(())
             });
-            visited.map_err(|error| error.to_string())?;
+            // Nothing breaks off.
+            let _: ControlFlow<()> = visited.map_err(|error| error.to_string())?;
         }
         Ok(())
     }
