@@ -2,6 +2,7 @@
 //! beginning comes to the same last value for each key; offsets never change, gaps read well from every offset, producers go
 //! on, and nothing is left of what a cut interrupted.
 //!
+//! `CORELOG_WRITE_COMPACTED=FOLDER` writes the data directories at the ends of the first test there, for Kafka's tools.
 //! `CORELOG_SEEDS=n` runs n histories and cuts at every boundary; `CORELOG_SEED=s` runs history s alone, `CORELOG_CUT=n` cuts
 //! at the n-th boundary alone.
 
@@ -507,6 +508,13 @@ fn a_compacted_log_agrees_with_a_map() {
         let disk = broker.stop(&mut |_, _| {});
         crate::indexes::check(&disk);
         broker.nobody_complains();
+        if let Some(folder) = std::env::var_os("CORELOG_WRITE_COMPACTED") {
+            for path in disk.paths() {
+                let target = std::path::Path::new(&folder).join(seed.to_string()).join(&path);
+                std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+                std::fs::write(target, disk.bytes(&path).unwrap()).unwrap();
+            }
+        }
     }
 }
 

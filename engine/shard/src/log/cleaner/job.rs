@@ -13,6 +13,7 @@ use super::source::{Next, Source};
 use super::transactions::Transactions;
 use super::{RETRY_US, choice};
 use crate::io::{Action, IoError, Now, OpenMode, Step};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
@@ -46,7 +47,7 @@ pub(super) enum Stage {
     /// The newest offset of each key is noted.
     Mapping,
     /// Segments are copied.
-    Copying { output: Output, at: usize, encoding: Option<Encoding> },
+    Copying { output: Output, at: usize, encoding: Option<Box<Encoding>> },
     /// Bytes are on their way to the cleaned segment. With `last` they are its end.
     Writing { output: Output, at: usize, last: bool },
     /// The cleaned segment is durable under its own name.
@@ -332,7 +333,7 @@ fn copy_batch(p: &Partition, job: &mut Job, batch: &RecordBatch<'_>) -> Result<(
             codec => {
                 let (view, _) = RecordBatch::split_from(&plain).expect("it was made here");
                 let work = Reencoding::new(&view, codec, None, usize::MAX).map_err(|error| format!("{error}"))?;
-                *encoding = Some(Encoding { plain, work, newest });
+                *encoding = Some(Box::new(Encoding { plain, work, newest }));
             }
         },
     }
