@@ -450,7 +450,8 @@ fn who_wants_stable_offsets_waits_for_commits() {
             let offset = i64::from(version);
             Simple { group: "g", partitions: &[partition(0, offset, None)] }.send(&mut host, id, 8, "t");
             let old = [OffsetFetchRequestTopic { name: "t", partition_indexes: (&[0]).into() }];
-            let topics = [OffsetFetchRequestTopics { name: "t", partition_indexes: (&[0]).into(), ..Default::default() }];
+            let topics =
+                [OffsetFetchRequestTopics { name: "t", partition_indexes: (&[0]).into(), ..Default::default() }];
             let groups = ["g", "other"].map(|group_id| OffsetFetchRequestGroup {
                 group_id,
                 topics: Some((&topics).into()),
