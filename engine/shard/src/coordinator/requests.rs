@@ -148,7 +148,7 @@ impl Coordinator {
     ) -> Result<(), ErrorCode> {
         let (name, entry) = self.named_entry(index, group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let mut effects = Vec::new();
-        entry.group.sync(cx.now, syncing, waiter, &mut effects);
+        entry.group.sync(syncing, waiter, &mut effects);
         self.act(cx, index, &name, effects);
         Ok(())
     }
