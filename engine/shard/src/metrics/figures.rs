@@ -234,3 +234,46 @@ impl Shard {
         next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::front::testing::Host;
+
+    /// What calls bring until one says that it was all, and how many there were.
+    fn all(host: &Host, partitions_max: usize) -> (Figures, usize) {
+        let mut figures = host.shard().figures();
+        let (mut from, mut calls) = (Some(0), 0);
+        while let Some(place) = from {
+            from = host.shard().figures_of_partitions(place, partitions_max, &mut figures);
+            calls += 1;
+        }
+        (figures, calls)
+    }
+
+    #[test]
+    fn partitions_are_gone_through_some_at_a_time_and_counts_outlive_them() {
+        let mut host = Host::new();
+        let partitions = FIGURES_PARTITIONS_PER_CALL as i32 + 100;
+        let gone = host.create_topic("gone", 2, &[]);
+        let stays = host.create_topic("stays", partitions, &[]);
+        host.logs().note_refused(gone, 1);
+        host.logs().note_refused(stays, 0);
+        host.logs().note_refused(stays, partitions - 1);
+        let (figures, calls) = all(&host, 10);
+        assert_eq!((calls, figures.partition_count, figures.partitions.len()), (2, partitions as u64 + 2, 10));
+        let topic = |name| figures.topics.iter().find(|topic| topic.name == name).unwrap();
+        assert_eq!(
+            (figures.topics.len(), topic("stays").partitions, topic("gone").partitions),
+            (2, partitions as u64, 2)
+        );
+        assert_eq!((topic("stays").counts.failed_produce_requests, figures.total.failed_produce_requests), (2, 3));
+        assert_eq!(figures.node.map(|node| (node.topics, node.partitions)), Some((2, partitions as u64 + 2)));
+        host.delete_topic("gone");
+        let (figures, _) = all(&host, usize::MAX);
+        assert_eq!((figures.topics.len(), figures.partitions.len()), (1, partitions as usize));
+        assert_eq!(figures.total.failed_produce_requests, 3, "what was counted stays");
+        let last = figures.partitions.last().unwrap();
+        assert_eq!((last.topic, last.index, last.segments, last.bytes), (0, partitions - 1, 1, 0));
+    }
+}
