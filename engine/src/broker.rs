@@ -1,7 +1,7 @@
 //! A broker from its configuration to its end: cores, port, data directory, recovery, hosts.
 //!
-//! Owns the order of a start: the port is taken first (a second broker fails before it touches data), then the data
-//! directory is locked and recovered, then clients are served. How many shards there are, randomness and the clock enter
+//! Owns the order of a start: the ports are taken first (a second broker fails before it touches data), then the data
+//! directory is locked and recovered, which `/readyz` says, then clients are served. How many shards there are, randomness and the clock enter
 //! here.
 
 use std::fmt;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use corelog_shard::config::{BrokerConfig, ConfigError, Endpoint, MEMORY_BYTES_MIN, SegmentReads};
 use corelog_shard::io::{Action, Event, LogLevel, Now};
 use corelog_shard::mesh::{Message, SHARDS_MAX};
+use corelog_shard::metrics::Figures;
 use corelog_shard::shard::{Shard, StartError, StartErrorKind};
 use corelog_shard::start::{self, StartOptions, StartReport};
 
@@ -21,6 +22,7 @@ use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
 use crate::host::{ConnectionQuota, Decide, Exit, HostConfig, HostError};
+use crate::metrics::{Metrics, MetricsError, Panel, Phase};
 use crate::net::connections::ConnectionLimits;
 use crate::net::listener::{ListenError, Listener};
 use crate::node::{self, Member};
@@ -45,6 +47,8 @@ pub struct BrokerOptions {
     /// How many cores to use, each with a shard of its own; `None` for all that this process may use and its memory is
     /// enough for.
     pub cores: Option<u32>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are; `None` for nowhere.
+    pub metrics: Option<Endpoint>,
 }
 
 /// What there is to say when clients are served.
@@ -52,6 +56,8 @@ pub struct BrokerOptions {
 pub struct Ready {
     /// The address listened on.
     pub address: SocketAddr,
+    /// The address that `/metrics` is at.
+    pub metrics: Option<SocketAddr>,
     /// How many cores, and so shards, there are.
     pub cores: u32,
     /// What the start found.
@@ -67,6 +73,8 @@ pub enum BrokerError {
     Cores(ConfigError),
     /// The port cannot be had.
     Listen(ListenError),
+    /// There can be no `/metrics`.
+    Metrics(MetricsError),
     /// The address to listen on is none.
     Address(Endpoint, io::Error),
     /// The data directory cannot be opened.
@@ -84,6 +92,7 @@ impl fmt::Display for BrokerError {
         match self {
             Self::Cores(error) => error.fmt(f),
             Self::Listen(error) => error.fmt(f),
+            Self::Metrics(error) => error.fmt(f),
             Self::Address(endpoint, error) => write!(f, "cannot listen on {endpoint}: {error}"),
             Self::Directory(path, error) => {
                 write!(f, "cannot use the data directory {}: {error}; choose another --data-dir", path.display())
@@ -107,6 +116,7 @@ pub fn run(mut options: BrokerOptions, stop: Stop, ready: impl FnOnce(&Ready)) -
     let given = given_cpus();
     let cores = cores(&options.config, options.cores, given.len()).map_err(BrokerError::Cores)?;
     let listener = Listener::bind(resolve(&options.config.listen)?).map_err(BrokerError::Listen)?;
+    let metrics = start_metrics(options.metrics.as_ref(), cores)?;
     let begun = Instant::now();
     let directory = PathBuf::from(&options.config.data_dir);
     // Clients are told where it is, and they are elsewhere.
@@ -126,9 +136,25 @@ pub fn run(mut options: BrokerOptions, stop: Stop, ready: impl FnOnce(&Ready)) -
         Member { decide, files, cpu }
     };
     let members = shards.into_iter().zip(files).enumerate().map(member).collect();
-    let config = host_config(&options.config, cores);
-    node::run(config, listener, members, stop, |address| ready(&Ready { address, cores, report, recovery }))
-        .map_err(BrokerError::Host)
+    let panel = metrics.as_ref().map(|(panel, _)| panel.clone());
+    let config = HostConfig { metrics: panel.clone(), ..host_config(&options.config, cores) };
+    node::run(config, listener, members, stop, |address| {
+        if let Some(panel) = panel {
+            panel.enter(Phase::Serving);
+        }
+        let metrics = metrics.as_ref().map(|(_, server)| server.address());
+        ready(&Ready { address, metrics, cores, report, recovery });
+    })
+    .map_err(BrokerError::Host)
+}
+
+/// Starts to answer operators, if they want to be.
+fn start_metrics(endpoint: Option<&Endpoint>, cores: u32) -> Result<Option<(Panel, Metrics)>, BrokerError> {
+    let Some(endpoint) = endpoint else { return Ok(None) };
+    let out_of_descriptors = |error| BrokerError::Metrics(MetricsError::System(error));
+    let panel = Panel::new(cores as usize).map_err(out_of_descriptors)?;
+    let server = Metrics::start(resolve(endpoint)?, panel.clone()).map_err(BrokerError::Metrics)?;
+    Ok(Some((panel, server)))
 }
 
 /// How many cores to use of those that are `given`; says so where it is not what one might expect.
@@ -269,6 +295,14 @@ impl Decide for Shard {
 
     fn next_deadline_us(&self) -> Option<u64> {
         Shard::next_deadline_us(self)
+    }
+
+    fn figures(&self) -> Figures {
+        Shard::figures(self)
+    }
+
+    fn figures_of_partitions(&self, from: usize, partitions_max: usize, figures: &mut Figures) -> Option<usize> {
+        Shard::figures_of_partitions(self, from, partitions_max, figures)
     }
 }
 

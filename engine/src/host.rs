@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use corelog_shard::io::{Action, Event, LogLevel, Now};
 use corelog_shard::mesh::Seat;
+use corelog_shard::metrics::Figures;
 
+use crate::metrics::{HostFigures, Panel, Phase, Scrape};
 pub use crate::net::connections::{ConnectionCounts, ConnectionLimits};
 use crate::net::connections::{Connections, Happened};
 use crate::net::door::{Order, Reception};
@@ -57,6 +59,14 @@ pub trait Decide {
     fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action<Self::Message>>);
     /// When [`Event::Tick`] shall come, in microseconds of the monotonic clock.
     fn next_deadline_us(&self) -> Option<u64>;
+    /// What was counted, all but partitions. Called when an operator wants to see it.
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
+    /// Adds partitions from a place on, so many one by one at most in all calls. Returns where to go on in the next turn.
+    fn figures_of_partitions(&self, _from: usize, _partitions_max: usize, _figures: &mut Figures) -> Option<usize> {
+        None
+    }
 }
 
 /// How a host runs, and each one of several; what is said to be the node's they share.
@@ -80,6 +90,8 @@ pub struct HostConfig {
     pub shared_executor: bool,
     /// What to use of the kernel, where it has it.
     pub features: Features,
+    /// Through which the numbers of this host are looked at, and those of the others.
+    pub metrics: Option<Panel>,
 }
 
 impl Default for HostConfig {
@@ -93,6 +105,7 @@ impl Default for HostConfig {
             quota: ConnectionQuota::default(),
             shared_executor: false,
             features: Features::NEWEST,
+            metrics: None,
         }
     }
 }
@@ -262,6 +275,11 @@ struct Host<D: Decide> {
     /// How many connections other threads have brought.
     arrived: u64,
     counts: Counts,
+    /// Its place on the panel.
+    place: usize,
+    metrics: Option<Panel>,
+    /// An answer to whoever looks at the panel, which takes some turns.
+    scrape: Option<Scrape>,
 }
 
 impl<D: Decide> Host<D> {
@@ -296,6 +314,9 @@ impl<D: Decide> Host<D> {
             quota: config.quota.clone(),
             arrived: 0,
             counts: Counts::default(),
+            place: usize::from(seat.me.0),
+            metrics: config.metrics.clone(),
+            scrape: None,
         })
     }
 
@@ -309,6 +330,7 @@ impl<D: Decide> Host<D> {
             }
             Company::Node { reception, .. } => self.ring.watch(reception.bell().descriptor(), Token::Bell),
         }
+        self.watch_panel();
         self.submit()?;
         ready();
         loop {
@@ -316,6 +338,7 @@ impl<D: Decide> Host<D> {
             match &self.state {
                 State::Fatal(message) => {
                     let message = message.clone();
+                    self.enter(Phase::Stopping);
                     tracing::error!("{message}");
                     // What is in flight goes on until the process ends; nothing that it uses may be freed.
                     std::mem::forget(self);
@@ -370,6 +393,7 @@ impl<D: Decide> Host<D> {
         }
         self.hand_over();
         self.connections.end_turn(&mut self.ring, now_us);
+        self.scrape_turn();
         if let Company::Node { reception, .. } = &self.company {
             reception.report(self.arrived, self.arrived - self.connections.len() as u64);
         }
@@ -389,6 +413,14 @@ impl<D: Decide> Host<D> {
                     && !completion.more()
                 {
                     self.ring.watch(reception.bell().descriptor(), Token::Bell);
+                }
+            }
+            Token::Scrape => {
+                if self.scrape.is_none() {
+                    self.scrape = Some(Scrape::new(self.figures()));
+                }
+                if !completion.more() {
+                    self.watch_panel();
                 }
             }
             Token::Timer | Token::Ignored => {}
@@ -418,6 +450,7 @@ impl<D: Decide> Host<D> {
             tracing::info!("stopping: {who}");
             acceptor.close(&mut self.ring);
             self.state = State::Stopping;
+            self.enter(Phase::Stopping);
             self.tell(Event::Stop);
         }
     }
@@ -448,6 +481,45 @@ impl<D: Decide> Host<D> {
             }
             Order::Halt => self.state = State::Halted,
             Order::Stop | Order::None => {}
+        }
+    }
+
+    /// Has the ring say when somebody looks at the panel.
+    fn watch_panel(&mut self) {
+        if let Some(panel) = &self.metrics {
+            self.ring.watch(panel.wanted(self.place), Token::Scrape);
+        }
+    }
+
+    /// The node has come so far.
+    fn enter(&self, phase: Phase) {
+        if let Some(panel) = &self.metrics {
+            panel.enter(phase);
+        }
+    }
+
+    /// What this host and its shard have counted, all but partitions.
+    fn figures(&self) -> HostFigures {
+        HostFigures {
+            counts: Counts { connections: self.connections.counts(), ..self.counts },
+            cpu_us: clock::thread_cpu_us(),
+            ring_enters: self.ring.enters(),
+            ring_in_flight: self.ring.in_flight() as u64,
+            ring_backlog: self.ring.backlog() as u64,
+            connections: self.connections.len() as u64,
+            frames_waiting: self.connections.frames_waiting() as u64,
+            unfinished_bytes: self.connections.unfinished_bytes() as u64,
+            frame_bytes: self.connections.frame_bytes() as u64,
+            shard: self.decide.figures(),
+        }
+    }
+
+    /// This turn's part of the answer to whoever looks at the panel.
+    fn scrape_turn(&mut self) {
+        if let (Some(scrape), Some(panel)) = (self.scrape.take(), &self.metrics) {
+            self.scrape = scrape.go_on(panel, self.place, |from, partitions_max, figures| {
+                self.decide.figures_of_partitions(from, partitions_max, figures)
+            });
         }
     }
 
@@ -552,7 +624,7 @@ impl<D: Decide> Host<D> {
     /// Hands over what the turn pushed, lets the kernel post what is complete, and sleeps where nothing else is left to
     /// do: one system call, unless others share the executor.
     async fn end_turn(&mut self) -> Result<(), HostError> {
-        if self.files.finished() > 0 || self.connections.has_happened() {
+        if self.files.finished() > 0 || self.connections.has_happened() || self.scrape.is_some() {
             return self.submit();
         }
         let until_us = self.next_deadline_us();

@@ -5,6 +5,7 @@
 pub mod broker;
 pub mod config;
 pub mod host;
+pub mod metrics;
 pub mod net;
 pub mod node;
 pub mod runtime;

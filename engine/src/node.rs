@@ -21,6 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::host::{self, Company, Counts, Decide, Exit, HostConfig, HostError};
+use crate::metrics::{Panel, Phase};
 use crate::net::door::{Door, Order, Reception};
 use crate::net::listener::Listener;
 use crate::runtime::bell::Bell;
@@ -109,6 +110,7 @@ struct Node {
     starting: usize,
     left: usize,
     is_stopping: bool,
+    metrics: Option<Panel>,
 }
 
 impl Node {
@@ -148,6 +150,7 @@ impl Node {
             starting: count,
             left: count,
             is_stopping: false,
+            metrics: config.metrics.clone(),
         };
         let posts = Post::<D::Message>::all(&bells);
         let shares = Seat::all(count as u32).zip(posts).zip(memories);
@@ -247,6 +250,9 @@ impl Node {
 
     fn begin_stop(&mut self) {
         self.is_stopping = true;
+        if let Some(panel) = &self.metrics {
+            panel.enter(Phase::Stopping);
+        }
         self.door.close();
         self.order(Order::Stop);
     }

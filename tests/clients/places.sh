@@ -1,4 +1,4 @@
-# Where the clients' jars and Python packages live: below the target directory, fetched once. Sourced by the scripts here.
+# Where the clients' jars, packages and programs live: below the target directory, fetched once. Sourced by the scripts here.
 # shellcheck shell=bash
 
 clients=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -7,6 +7,8 @@ mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 jars=$cache/jars
 venv=$cache/venv
+go_client=$cache/go-client
+node_client=$cache/node
 
 # Fetches the jars that java/pom.xml pins, unless those of this very file are here.
 jars_here() {
@@ -24,4 +26,20 @@ venv_here() {
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r "$clients/requirements.txt"
     cp "$clients/requirements.txt" "$venv/requirements.txt"
+}
+
+# Builds the client in Go, whose modules go/go.sum pins.
+go_here() {
+    (cd "$clients/go" && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -o "$go_client" .)
+}
+
+# Puts the client in JavaScript beside the packages that node/package-lock.json pins.
+node_here() {
+    mkdir -p "$node_client"
+    cp "$clients/node/client.js" "$node_client/"
+    cmp -s "$clients/node/package-lock.json" "$node_client/package-lock.json" && return
+    cp "$clients/node/package.json" "$node_client/"
+    cp "$clients/node/package-lock.json" "$node_client/"
+    (cd "$node_client" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||
+        { rm -f "$node_client/package-lock.json"; return 1; }
 }

@@ -35,6 +35,7 @@ pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)
 /// A running broker.
 pub struct Broker {
     address: SocketAddr,
+    metrics: Option<SocketAddr>,
     /// Absent where the broker was there before us.
     process: Option<Process>,
 }
@@ -55,6 +56,7 @@ pub struct Options {
     user: Option<(u32, String)>,
     /// Another data directory than that in the broker's folder.
     data_dir: Option<PathBuf>,
+    has_metrics: bool,
 }
 
 /// A start that did not come to serve.
@@ -93,6 +95,13 @@ impl Options {
         self
     }
 
+    /// Lets it answer `/metrics`, on a port that the system picks: [`Broker::metrics`].
+    #[must_use]
+    pub fn metrics(mut self) -> Self {
+        self.has_metrics = true;
+        self
+    }
+
     /// Sets an environment variable of the broker.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
@@ -108,7 +117,7 @@ impl Options {
     pub fn start(self) -> Broker {
         if let Ok(bootstrap) = std::env::var("CORELOG_BOOTSTRAP") {
             let address = bootstrap.parse().expect("CORELOG_BOOTSTRAP is an address and a port");
-            return Broker { address, process: None };
+            return Broker { address, metrics: None, process: None };
         }
         self.try_start(new_folder(), ANY_PORT).unwrap_or_else(|refusal| panic!("the broker is not ready: {refusal:?}"))
     }
@@ -132,8 +141,8 @@ impl Options {
     /// # Errors
     /// The broker ended, or was not ready in time.
     pub fn try_start(self, folder: TempDir, listen: SocketAddr) -> Result<Broker, Refusal> {
-        let (child, address) = launch(&self, folder.path(), listen)?;
-        Ok(Broker { address, process: Some(Process { child, options: self, folder }) })
+        let (child, Ready { address, metrics }) = launch(&self, folder.path(), listen)?;
+        Ok(Broker { address, metrics, process: Some(Process { child, options: self, folder }) })
     }
 
     /// Starts a second broker on the data of one that runs.
@@ -195,6 +204,15 @@ impl Broker {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its `/metrics` are.
+    ///
+    /// # Panics
+    /// If it was started without [`Options::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> SocketAddr {
+        self.metrics.expect("it was started with metrics")
     }
 
     /// Whether the broker is ours to stop and restart, and its data ours to read.
@@ -306,10 +324,11 @@ impl Broker {
         let process = self.ours_mut();
         let ended = process.child.try_wait().expect("the child's state can be asked for");
         assert!(ended.is_some(), "the broker still runs");
-        let (child, address) = launch(&process.options, process.folder.path(), address)
+        let (child, ready) = launch(&process.options, process.folder.path(), address)
             .unwrap_or_else(|refusal| panic!("the broker is not ready again: {refusal:?}"));
         process.child = child;
-        self.address = address;
+        self.address = ready.address;
+        self.metrics = ready.metrics;
     }
 
     fn ours(&self) -> &Process {
@@ -375,6 +394,7 @@ fn spawn(options: &Options, folder: &Path, listen: SocketAddr) -> Child {
         .args(["start", "--listen", &listen.to_string(), "--data-dir"])
         .arg(options.data_dir.as_deref().unwrap_or(&data_dir(folder)))
         .args(cores)
+        .args(["--metrics", if options.has_metrics { "127.0.0.1:0" } else { "off" }])
         .args(&options.arguments)
         .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
@@ -385,7 +405,7 @@ fn spawn(options: &Options, folder: &Path, listen: SocketAddr) -> Child {
         .expect("the broker can be started")
 }
 
-fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> Result<(Child, SocketAddr), Refusal> {
+fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> Result<(Child, Ready), Refusal> {
     let mut child = spawn(options, folder, listen);
     let stdout = child.stdout.take().expect("stdout is a pipe");
     let (send_line, lines) = mpsc::channel();
@@ -395,22 +415,32 @@ fn launch(options: &Options, folder: &Path, listen: SocketAddr) -> Result<(Child
             let _ = send_line.send(line);
         }
     });
-    let address = match lines.recv_timeout(START_MAX) {
-        Ok(line) => ready_address(&line),
+    let ready = match lines.recv_timeout(START_MAX) {
+        Ok(line) => Ready::parse(&line),
         Err(_) => None,
     };
-    if let Some(address) = address {
-        return Ok((child, address));
+    if let Some(ready) = ready {
+        return Ok((child, ready));
     }
     // Its stdout is closed, or it hangs.
     let status = wait_for_end(&mut child, Duration::from_secs(5));
     Err(Refusal { status, stderr: stderr_of(folder) })
 }
 
-/// The address in a line that begins `ready HOST:PORT`.
-fn ready_address(line: &str) -> Option<SocketAddr> {
-    let mut words = line.split_whitespace();
-    (words.next() == Some("ready")).then(|| words.next()?.trim_end_matches([',', ';']).parse().ok())?
+/// Where a broker is that says so in a line that begins `ready HOST:PORT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ready {
+    address: SocketAddr,
+    metrics: Option<SocketAddr>,
+}
+
+impl Ready {
+    fn parse(line: &str) -> Option<Self> {
+        let address = line.strip_prefix("ready ")?.split_whitespace().next()?.trim_end_matches([',', ';']);
+        let metrics =
+            line.split_once("; metrics at http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+        Some(Self { address: address.parse().ok()?, metrics })
+    }
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -443,11 +473,14 @@ mod tests {
 
     #[test]
     fn the_ready_line_is_read() {
-        let address = Some("127.0.0.1:9092".parse().unwrap());
-        assert_eq!(ready_address("ready 127.0.0.1:9092"), address);
-        assert_eq!(ready_address("ready 127.0.0.1:9092, data in ./corelog-data"), address);
-        assert_eq!(ready_address("already 127.0.0.1:9092"), None);
-        assert_eq!(ready_address("ready soon"), None);
+        let address = "127.0.0.1:9092".parse().unwrap();
+        let ready = |metrics| Some(Ready { address, metrics });
+        let metrics = Some("127.0.0.1:9644".parse().unwrap());
+        assert_eq!(Ready::parse("ready 127.0.0.1:9092"), ready(None));
+        assert_eq!(Ready::parse("ready 127.0.0.1:9092, data in ./corelog-data"), ready(None));
+        assert_eq!(Ready::parse("ready 127.0.0.1:9092 x; metrics at http://127.0.0.1:9644/metrics; y"), ready(metrics));
+        assert_eq!(Ready::parse("already 127.0.0.1:9092"), None);
+        assert_eq!(Ready::parse("ready soon"), None);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! librdkafka, the client that most languages wrap, against the real broker: what it writes comes back as it was, with
 //! every codec, every kind of acknowledgement and from every kind of offset, and survives a stop and a kill.
 //!
-//! Consumers are assigned, not in a group. Topics have names of their own, so that the same tests run against a broker that
-//! holds other data, Apache Kafka for example (see `corelog_tests::broker`).
+//! Consumers are assigned here, and in groups in `groups`. Topics have names of their own, so that the same tests run
+//! against a broker that holds other data, Apache Kafka for example (see `corelog_tests::broker`).
+
+#[path = "clients_librdkafka/groups.rs"]
+mod groups;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};

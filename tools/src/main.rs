@@ -8,6 +8,7 @@ mod connect;
 mod dump;
 mod exit;
 mod format;
+mod interrupt;
 mod output;
 mod place;
 mod size;
@@ -58,6 +59,8 @@ enum Command {
     Topic(command::topic::Topic),
     /// Shows and changes settings of topics and brokers
     Config(command::config::Config),
+    /// Shows groups of consumers and how far they have read; moves and deletes them
+    Group(command::group::Group),
     /// Shows what the cluster is
     Cluster(command::cluster::Cluster),
     /// Writes lines to a topic
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Consume(consume) => consume.run(),
         Command::Topic(topic) => topic.run(),
         Command::Config(config) => config.run(),
+        Command::Group(group) => group.run(),
         Command::Cluster(cluster) => cluster.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
     });

@@ -1,7 +1,7 @@
 //! Places in a log as they stand on a command line.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A place in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,12 @@ impl FromStr for Place {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_number { text.parse().map(Self::Offset).map_err(|_| wrong()) } else { Err(wrong()) }
     }
+}
+
+/// The time, in ms since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How long ago: `90s`, `15m`, `12h`, `7d`.

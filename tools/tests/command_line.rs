@@ -176,6 +176,26 @@ fn a_second_broker_on_the_port_is_refused() {
     let arguments = ["start", "--listen", broker.address(), "--data-dir", other.to_str().unwrap()];
     refused(&arguments, 1, "is another broker running?");
     assert!(!other.exists(), "data was touched before the port was had");
+    let other = other.to_str().unwrap();
+    let arguments = ["start", "--listen", "127.0.0.1:0", "--metrics", broker.address(), "--data-dir", other];
+    refused(&arguments, 1, "choose another address with --metrics HOST:PORT, or --metrics off");
+    assert!(!std::path::Path::new(other).exists(), "data was touched before the ports were had");
+}
+
+#[test]
+fn the_ready_line_says_where_the_metrics_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &["--metrics", "127.0.0.1:0"]);
+    let (_, rest) = broker.ready.split_once("; metrics at http://").unwrap();
+    let address = rest.split('/').next().unwrap();
+    assert_ne!(address, broker.address());
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    let (status, _, err) = broker.stop(Signal::SIGTERM);
+    assert_eq!((status, err.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -183,7 +203,11 @@ fn another_node_id_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     Broker::start(folder.path(), &[]).stop(Signal::SIGTERM);
     let data_dir = folder.path().to_str().unwrap();
-    refused(&["start", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--set", "node.id=2"], 1, "node");
+    refused(
+        &["start", "--listen", "127.0.0.1:0", "--metrics", "off", "--data-dir", data_dir, "--set", "node.id=2"],
+        1,
+        "node",
+    );
 }
 
 #[test]

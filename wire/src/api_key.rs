@@ -185,8 +185,24 @@ api_keys! {
     ListOffsets = 2, versions 1-11, advertised from 1, flexible 6+;
     /// Describes brokers, topics and partitions.
     Metadata = 3, versions 0-13, advertised from 0, flexible 9+;
+    /// Keeps how far a group has read.
+    OffsetCommit = 8, versions 2-10, advertised from 2, flexible 8+;
+    /// Tells how far groups have read.
+    OffsetFetch = 9, versions 1-10, advertised from 1, flexible 6+;
     /// Finds the brokers that coordinate groups, transactions or share partitions.
     FindCoordinator = 10, versions 0-6, advertised from 0, flexible 3+;
+    /// Makes a client a member of a group.
+    JoinGroup = 11, versions 0-9, advertised from 0, flexible 6+;
+    /// Says that a member of a group is alive.
+    Heartbeat = 12, versions 0-4, advertised from 0, flexible 4+;
+    /// Takes members out of a group.
+    LeaveGroup = 13, versions 0-5, advertised from 0, flexible 4+;
+    /// Brings a group's members their parts of the assignment.
+    SyncGroup = 14, versions 0-5, advertised from 0, flexible 4+;
+    /// Describes groups and their members.
+    DescribeGroups = 15, versions 0-6, advertised from 0, flexible 5+;
+    /// Names the groups that a broker coordinates.
+    ListGroups = 16, versions 0-5, advertised from 0, flexible 3+;
     /// Says which APIs and versions the broker has; the first request of a connection.
     ApiVersions = 18, versions 0-5, advertised from 0, flexible 3+;
     /// Creates topics.
@@ -209,6 +225,8 @@ api_keys! {
     DescribeLogDirs = 35, versions 1-5, advertised from 1, flexible 2+;
     /// Gives topics more partitions.
     CreatePartitions = 37, versions 0-3, advertised from 0, flexible 2+;
+    /// Deletes groups without members.
+    DeleteGroups = 42, versions 0-3, advertised from 0, flexible 2+;
     /// Elects leaders of partitions.
     ElectLeaders = 43, versions 0-2, advertised from 0, flexible 2+;
     /// Changes single settings.
@@ -217,6 +235,8 @@ api_keys! {
     AlterPartitionReassignments = 45, versions 0-1, advertised from 0, flexible 0+;
     /// Lists the partitions that are being moved.
     ListPartitionReassignments = 46, versions 0-0, advertised from 0, flexible 0+;
+    /// Forgets how far a group has read.
+    OffsetDelete = 47, versions 0-0, advertised from 0, flexible none;
     /// Describes the quotas of clients.
     DescribeClientQuotas = 48, versions 0-1, advertised from 0, flexible 1+;
     /// Changes the quotas of clients.

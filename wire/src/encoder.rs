@@ -127,6 +127,12 @@ impl Encoder {
         })
     }
 
+    /// The message in one piece, where nothing was spliced into it and no gap was left.
+    pub(crate) fn into_contiguous(self) -> Vec<u8> {
+        assert!(self.splices.is_empty(), "the message is in one piece");
+        self.small
+    }
+
     /// The message as segments and gaps, none of them empty.
     pub fn into_segments_and_gaps(self) -> Vec<Segment> {
         self.join(|splice| splice)

@@ -21,7 +21,9 @@ macro_rules! differential {
     )*) => {
         mod $theirs {
             use super::*;
-            use ::$theirs::messages::{BrokerId, ProducerId, TopicName, TransactionalId};
+            use corelog_wire::api::*;
+            use corelog_wire::consumer_protocol::{assignment, subscription};
+            use ::$theirs::messages::{BrokerId, GroupId, ProducerId, TopicName, TransactionalId};
             use ::$theirs::protocol::{Decodable, Encodable, Message as _, StrBytes};
 
             /// The same value in another crate's type.
@@ -86,11 +88,13 @@ macro_rules! differential {
                 }
             }
 
-            differential! { @newtypes BrokerId(i32) ProducerId(i64) TopicName(&str) TransactionalId(&str) }
+            differential! {
+                @newtypes BrokerId(i32) GroupId(&str) ProducerId(i64) TopicName(&str) TransactionalId(&str)
+            }
 
             $($(
                 impl To<differential! { @struct $theirs $module $name $($theirs_name)? }>
-                    for corelog_wire::api::$ours::$name $(<$lifetime>)?
+                    for $ours::$name $(<$lifetime>)?
                 {
                     fn to(self) -> differential! { @struct $theirs $module $name $($theirs_name)? } {
                         let mut theirs = <differential! { @struct $theirs $module $name $($theirs_name)? }>::default();
@@ -109,6 +113,8 @@ macro_rules! differential {
                         let bytes = generate::generate(&entry, version, &choices, false);
                         match entry.name().as_str() {
                             $(stringify!($api) => $module(&bytes, version),)*
+                            // Kafka keeps these to itself; `against_kafka` covers them.
+                            "OffsetCommitKey" | "OffsetCommitValue" | "GroupMetadataKey" | "GroupMetadataValue" => {}
                             missing => panic!("{missing} is missing here"),
                         }
                     }
@@ -118,12 +124,12 @@ macro_rules! differential {
             $(
                 fn $module(bytes: &[u8], version: i16) {
                     type Theirs = ::$theirs::messages::$api;
-                    let ours = corelog_wire::api::$ours::$api::decode(&mut Decoder::new(bytes), version).unwrap();
+                    let ours = $ours::$api::decode(&mut Decoder::new(bytes), version).unwrap();
                     let expected: Theirs = ours.to();
                     let their_versions = Theirs::VERSIONS;
                     if version > their_versions.max {
                         // The definitions grew after Kafka 4.1; `against_kafka` covers these.
-                        let newer = [("ListOffsets", 11), ("ApiVersions", 5), ("DescribeLogDirs", 5)];
+                        let newer = [("ListOffsets", 11), ("ApiVersions", 5), ("DescribeLogDirs", 5), ("OffsetCommit", 10), ("OffsetFetch", 10), ("DeleteGroups", 3)];
                         assert!(newer.iter().any(|(api, newest)| stringify!($api).starts_with(api) && version == *newest));
                         return;
                     }
@@ -376,6 +382,115 @@ both_crates! {
             last_known_elr offline_replicas
         }
         Cursor<'_> { topic_name partition_index }
+    }
+    OffsetCommitRequest offset_commit offset_commit_request {
+        OffsetCommitRequest<'_> {
+            group_id generation_id_or_member_epoch member_id group_instance_id retention_time_ms topics
+        }
+        OffsetCommitRequestTopic<'_> { name topic_id partitions }
+        OffsetCommitRequestPartition<'_> { partition_index committed_offset committed_leader_epoch committed_metadata }
+    }
+    OffsetCommitResponse offset_commit offset_commit_response {
+        OffsetCommitResponse<'_> { throttle_time_ms topics }
+        OffsetCommitResponseTopic<'_> { name topic_id partitions }
+        OffsetCommitResponsePartition { partition_index error_code }
+    }
+    OffsetFetchRequest offset_fetch offset_fetch_request {
+        OffsetFetchRequest<'_> { group_id topics groups require_stable }
+        OffsetFetchRequestTopic<'_> { name partition_indexes }
+        OffsetFetchRequestGroup<'_> { group_id member_id member_epoch topics }
+        OffsetFetchRequestTopics<'_> { name topic_id partition_indexes }
+    }
+    OffsetFetchResponse offset_fetch offset_fetch_response {
+        OffsetFetchResponse<'_> { throttle_time_ms topics error_code groups }
+        OffsetFetchResponseTopic<'_> { name partitions }
+        OffsetFetchResponsePartition<'_> {
+            partition_index committed_offset committed_leader_epoch metadata error_code
+        }
+        OffsetFetchResponseGroup<'_> { group_id topics error_code }
+        OffsetFetchResponseTopics<'_> { name topic_id partitions }
+        OffsetFetchResponsePartitions<'_> {
+            partition_index committed_offset committed_leader_epoch metadata error_code
+        }
+    }
+    JoinGroupRequest join_group join_group_request {
+        JoinGroupRequest<'_> {
+            group_id session_timeout_ms rebalance_timeout_ms member_id group_instance_id protocol_type protocols reason
+        }
+        JoinGroupRequestProtocol<'_> { name metadata }
+    }
+    JoinGroupResponse join_group join_group_response {
+        JoinGroupResponse<'_> {
+            throttle_time_ms error_code generation_id protocol_type protocol_name leader skip_assignment member_id members
+        }
+        JoinGroupResponseMember<'_> { member_id group_instance_id metadata }
+    }
+    HeartbeatRequest heartbeat heartbeat_request {
+        HeartbeatRequest<'_> { group_id generation_id member_id group_instance_id }
+    }
+    HeartbeatResponse heartbeat heartbeat_response {
+        HeartbeatResponse { throttle_time_ms error_code }
+    }
+    LeaveGroupRequest leave_group leave_group_request {
+        LeaveGroupRequest<'_> { group_id member_id members }
+        MemberIdentity<'_> { member_id group_instance_id reason }
+    }
+    LeaveGroupResponse leave_group leave_group_response {
+        LeaveGroupResponse<'_> { throttle_time_ms error_code members }
+        MemberResponse<'_> { member_id group_instance_id error_code }
+    }
+    SyncGroupRequest sync_group sync_group_request {
+        SyncGroupRequest<'_> {
+            group_id generation_id member_id group_instance_id protocol_type protocol_name assignments
+        }
+        SyncGroupRequestAssignment<'_> { member_id assignment }
+    }
+    SyncGroupResponse sync_group sync_group_response {
+        SyncGroupResponse<'_> { throttle_time_ms error_code protocol_type protocol_name assignment }
+    }
+    DescribeGroupsRequest describe_groups describe_groups_request {
+        DescribeGroupsRequest<'_> { groups include_authorized_operations }
+    }
+    DescribeGroupsResponse describe_groups describe_groups_response {
+        DescribeGroupsResponse<'_> { throttle_time_ms groups }
+        DescribedGroup<'_> {
+            error_code error_message group_id group_state protocol_type protocol_data members authorized_operations
+        }
+        DescribedGroupMember<'_> {
+            member_id group_instance_id client_id client_host member_metadata member_assignment
+        }
+    }
+    ListGroupsRequest list_groups list_groups_request {
+        ListGroupsRequest<'_> { states_filter types_filter }
+    }
+    ListGroupsResponse list_groups list_groups_response {
+        ListGroupsResponse<'_> { throttle_time_ms error_code groups }
+        ListedGroup<'_> { group_id protocol_type group_state group_type }
+    }
+    DeleteGroupsRequest delete_groups delete_groups_request {
+        DeleteGroupsRequest<'_> { groups_names }
+    }
+    DeleteGroupsResponse delete_groups delete_groups_response {
+        DeleteGroupsResponse<'_> { throttle_time_ms results }
+        DeletableGroupResult<'_> { group_id error_code }
+    }
+    OffsetDeleteRequest offset_delete offset_delete_request {
+        OffsetDeleteRequest<'_> { group_id topics }
+        OffsetDeleteRequestTopic<'_> { name partitions }
+        OffsetDeleteRequestPartition { partition_index }
+    }
+    OffsetDeleteResponse offset_delete offset_delete_response {
+        OffsetDeleteResponse<'_> { error_code throttle_time_ms topics }
+        OffsetDeleteResponseTopic<'_> { name partitions }
+        OffsetDeleteResponsePartition { partition_index error_code }
+    }
+    ConsumerProtocolSubscription subscription consumer_protocol_subscription {
+        ConsumerProtocolSubscription<'_> { topics user_data owned_partitions generation_id rack_id }
+        TopicPartition<'_> { topic partitions }
+    }
+    ConsumerProtocolAssignment assignment consumer_protocol_assignment {
+        ConsumerProtocolAssignment<'_> { assigned_partitions user_data }
+        TopicPartition<'_> { topic partitions }
     }
     AlterReplicaLogDirsRequest alter_replica_log_dirs alter_replica_log_dirs_request {
         AlterReplicaLogDirsRequest<'_> { dirs }

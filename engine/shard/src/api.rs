@@ -12,11 +12,13 @@ pub(crate) mod api_versions;
 pub(crate) mod config_changes;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
+pub(crate) mod delete_groups;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_client_quotas;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
+pub(crate) mod describe_groups;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
 pub(crate) mod describe_quorum;
@@ -24,22 +26,32 @@ pub(crate) mod describe_topic_partitions;
 pub(crate) mod elect_leaders;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
+mod groups;
+pub(crate) mod heartbeat;
 pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
 pub(crate) mod list_config_resources;
+pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
 pub(crate) mod list_partition_reassignments;
 pub(crate) mod list_transactions;
 pub(crate) mod metadata;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_delete;
+pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sharing;
+pub(crate) mod sync_group;
 pub(crate) mod unregister_broker;
 pub(crate) mod update_features;
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
 
 use corelog_replication::quorum::ProposalId;
 use corelog_wire::api_key::ApiKey;
@@ -54,6 +66,9 @@ use crate::limits;
 use crate::log::{AckPoint, PartitionId, ReadId};
 use crate::mesh::ShardIndex;
 
+/// No address.
+pub(crate) const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// A request on its way to its handler.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
@@ -63,6 +78,8 @@ pub(crate) struct Call<'a> {
     pub(crate) client_id: Option<&'a str>,
     /// The request behind its header.
     pub(crate) body: Decoder<'a>,
+    /// Where the client is.
+    pub(crate) peer: IpAddr,
     /// The request is another shard's: only the partitions that this shard owns are meant, and the results go there.
     pub(crate) is_share: bool,
 }
@@ -79,7 +96,7 @@ impl<'a> Call<'a> {
             return Err(format!("{api} version {version} is not supported"));
         }
         let to = ReplyTo { api, version, correlation_id: header.correlation_id };
-        Ok(Self { to, client_id: header.client_id, body, is_share: false })
+        Ok(Self { to, client_id: header.client_id, body, peer: NOBODY, is_share: false })
     }
 
     /// The request's message, all of it; otherwise why the connection is to be closed.
@@ -208,12 +225,30 @@ pub(crate) enum Parked {
     DescribeLogDirs(describe_log_dirs::Pending),
     /// For other shards.
     DescribeProducers(describe_producers::Pending),
+    /// For the topic of the coordinators.
+    FindCoordinator(find_coordinator::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.
     ConfigChanges(config_changes::Pending),
     /// For limits to be changed.
     AlterClientQuotas(alter_client_quotas::Pending),
+    /// For its group to be complete.
+    JoinGroup(join_group::Pending),
+    /// For its assignment.
+    SyncGroup(sync_group::Pending),
+    /// For its offsets to be durable.
+    OffsetCommit(offset_commit::Pending),
+    /// For other shards.
+    OffsetFetch(offset_fetch::Pending),
+    /// For its tombstones to be durable.
+    OffsetDelete(offset_delete::Pending),
+    /// For other shards.
+    DescribeGroups(describe_groups::Pending),
+    /// For other shards.
+    ListGroups(list_groups::Pending),
+    /// For its tombstones to be durable, and for other shards.
+    DeleteGroups(delete_groups::Pending),
     /// For another shard, which handles all of it.
     Elsewhere,
 }

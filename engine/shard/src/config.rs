@@ -10,6 +10,7 @@
 mod broker;
 mod description;
 mod dynamic;
+mod groups;
 mod inert;
 mod key;
 mod known;
@@ -21,6 +22,7 @@ mod topic;
 pub use broker::{BROKER_KEYS, BrokerConfig, ConnectionBounds, Endpoint, JournalConfig, SegmentReads};
 pub use description::{ConfigDescription, ConfigPlace, describe_broker, describe_cluster, describe_topic};
 pub use dynamic::{broker_list_default, is_inert};
+pub use groups::GroupsConfig;
 pub use key::{ConfigError, ConfigKey, Effect, Kind, Synonym, Value};
 pub use memory::{MEMORY_BYTES_MIN, MemoryBudget};
 pub use nearest::nearest;

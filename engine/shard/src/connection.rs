@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::io::{ConnectionId, FileId, Piece};
 use crate::limits;
 use crate::log::SegmentRange;
+use crate::metrics::Received;
 
 /// The capacity that an empty backlog may keep.
 const BACKLOG_KEPT: usize = 16;
@@ -37,12 +38,15 @@ pub(crate) struct Connection {
     /// The number of the request that the first slot belongs to.
     first: u64,
     /// One slot per request that was taken up and whose answer has not left, in order.
-    slots: VecDeque<Slot>,
+    slots: VecDeque<(Received, Slot)>,
     /// Bytes of requests that wait for an answer and of answers that wait for their turn.
     held_bytes: usize,
-    /// Frames that were not taken up yet, in order.
-    backlog: VecDeque<Bytes>,
+    /// Frames that were not taken up yet, in order, and when they came.
+    backlog: VecDeque<(Bytes, u64)>,
     backlog_bytes: usize,
+    /// The request that was taken up last, and the one whose answer left last.
+    taken_up: Received,
+    answered: Received,
     /// Bytes of large answers that were handed to the host and are not sent yet.
     sending_bytes: usize,
     /// Of answers that are being sent: too little to be counted yet.
@@ -87,6 +91,8 @@ impl Connection {
             held_bytes: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
+            taken_up: Received::new(&[], now_us),
+            answered: Received::new(&[], now_us),
             sending_bytes: 0,
             uncounted_bytes: 0,
             lending: Lending::Nothing,
@@ -156,21 +162,22 @@ impl Connection {
         self.queued = false;
     }
 
-    /// Keeps a frame for later. False when the host has sent far more than a paused connection may: it is to be closed.
+    /// Keeps a frame for later: it came when the connection was last active. False when the host has sent far more than a paused connection may: it is to be closed.
     pub(crate) fn keep(&mut self, frame: Bytes) -> bool {
         self.backlog_bytes += frame.len();
-        self.backlog.push_back(frame);
+        self.backlog.push_back((frame, self.last_active_us));
         self.backlog.len() <= limits::BACKLOG_FRAMES_MAX
     }
 
     /// The next frame to take up, if it may be taken up now.
     pub(crate) fn next_frame(&self) -> Option<&Bytes> {
-        if self.is_full() { None } else { self.backlog.front() }
+        if self.is_full() { None } else { self.backlog.front().map(|(frame, _)| frame) }
     }
 
     /// Takes that frame out of the backlog.
     pub(crate) fn take_frame(&mut self) -> Option<Bytes> {
-        let frame = self.backlog.pop_front()?;
+        let (frame, at_us) = self.backlog.pop_front()?;
+        self.taken_up = Received::new(&frame, at_us);
         self.backlog_bytes -= frame.len();
         if self.backlog.is_empty() && self.backlog.capacity() > BACKLOG_KEPT {
             // Ten thousand pipelined requests are rare; their queue is not kept.
@@ -184,10 +191,10 @@ impl Connection {
         !self.backlog.is_empty()
     }
 
-    /// Takes up a request: its answer has a place in the order now.
+    /// Takes up the request whose frame was taken last: its answer has a place in the order now.
     pub(crate) fn begin(&mut self) -> u64 {
         let number = self.first + self.slots.len() as u64;
-        self.slots.push_back(Slot::Waiting { weight: 0 });
+        self.slots.push_back((self.taken_up, Slot::Waiting { weight: 0 }));
         number
     }
 
@@ -218,13 +225,21 @@ impl Connection {
 
     /// The next answer that may leave: `Some` with no pieces for a request that gets none.
     pub(crate) fn take_answer(&mut self) -> Option<Vec<Piece>> {
-        if !matches!(self.slots.front(), Some(Slot::Ready { .. })) {
+        if !matches!(self.slots.front(), Some((_, Slot::Ready { .. }))) {
             return None;
         }
-        let Some(Slot::Ready { pieces, weight }) = self.slots.pop_front() else { unreachable!("it is ready") };
+        let Some((request, Slot::Ready { pieces, weight })) = self.slots.pop_front() else {
+            unreachable!("it is ready")
+        };
+        self.answered = request;
         self.first += 1;
         self.held_bytes -= weight;
         Some(pieces)
+    }
+
+    /// The request whose answer was taken last.
+    pub(crate) fn answered(&self) -> Received {
+        self.answered
     }
 
     /// What to tell the host about this connection's input, if that changed: `Some(true)` to pause it.
@@ -299,7 +314,8 @@ impl Connection {
 
     fn slot(&mut self, number: u64) -> &mut Slot {
         let position = number.checked_sub(self.first).expect("a request is answered once") as usize;
-        self.slots.get_mut(position).expect("the request was taken up")
+        let (_, slot) = self.slots.get_mut(position).expect("the request was taken up");
+        slot
     }
 
     /// No further request may be taken up.

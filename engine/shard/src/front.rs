@@ -19,10 +19,12 @@ mod shares;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
+use corelog_replication::metadata::TopicImage;
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::ids::TopicId;
 
@@ -34,14 +36,21 @@ use crate::api::produce::Unfinished;
 use crate::api::{Call, Outcome, Parked, Wait};
 use crate::config::BrokerConfig;
 use crate::connection::{Connection, RequestId};
+use crate::coordinator::Coordinator;
+use crate::coordinator::numbers::GroupNumbers;
 use crate::fetch_session::FetchSessions;
 use crate::io::{Action, ConnectionId, FileId, LogLevel, Now};
 use crate::limits;
 use crate::log::{Fetched, Logs, Progress};
 use crate::mesh::Seat;
 use crate::metadata::Metadata;
+use crate::metrics::{FrontFigures, Requests};
 use crate::purgatory::{AwaitedRead, Purgatory};
 use shares::LentFrames;
+
+/// Whose answers may be large: one at a time for clients that do not read.
+const LARGE_ANSWERS: [ApiKey; 5] =
+    [ApiKey::Metadata, ApiKey::DescribeConfigs, ApiKey::OffsetFetch, ApiKey::DescribeGroups, ApiKey::ListGroups];
 
 /// What the front works with, lent to it for one call.
 pub struct Context<'a> {
@@ -98,6 +107,7 @@ enum Producer {
 #[derive(Debug)]
 pub struct Front {
     shared: Shared,
+    coordinator: Coordinator,
     connections: BTreeMap<ConnectionId, Connection>,
     purgatory: Purgatory<Parked>,
     /// When to look whether a connection has been idle for too long. One entry per connection, moved when it is due.
@@ -122,6 +132,7 @@ pub struct Front {
     read_bytes: usize,
     /// Connections to which batches are sent from where they stand in their files.
     lending: usize,
+    requests: Requests,
     is_stopping: bool,
 }
 
@@ -137,6 +148,7 @@ impl Front {
                 undecided_configs: UndecidedConfigs::default(),
                 undecided_quotas: UndecidedQuotas::default(),
             },
+            coordinator: Coordinator::new(seed),
             connections: BTreeMap::new(),
             purgatory: Purgatory::new(),
             idle_checks: BTreeSet::new(),
@@ -150,6 +162,7 @@ impl Front {
             wait_for_memory: VecDeque::new(),
             read_bytes: 0,
             lending: 0,
+            requests: Requests::default(),
             is_stopping: false,
         }
     }
@@ -223,6 +236,8 @@ impl Front {
     /// Commits, reads and lookups came to an end, partitions have records or are gone.
     pub fn progress(&mut self, cx: &mut Context<'_>, progress: &Progress) {
         if progress.acks {
+            // What was committed is there before anybody hears of it.
+            self.coordinator.settle(cx);
             while let Some(id) = self.purgatory.next_acknowledged(|ack| cx.logs.reached(ack)) {
                 let is_complete = match self.purgatory.get_mut(id) {
                     Some(Parked::Produce(pending)) => pending.acknowledged(),
@@ -253,6 +268,9 @@ impl Front {
             }
         }
         for (read, result) in &progress.reads {
+            if self.coordinator.read_ended(cx, *read, result) {
+                continue;
+            }
             let Some(AwaitedRead { id, index, bytes }) = self.purgatory.read_ended(*read) else { continue };
             let Some(Parked::Fetch(pending)) = self.purgatory.get_mut(id) else {
                 // Nobody waits for it any more; until now it took memory.
@@ -274,6 +292,7 @@ impl Front {
             }
         }
         self.serve_who_waits_for_memory(cx);
+        self.reply_to_members(cx);
     }
 
     /// Deadlines may have passed, and work may be left over from before.
@@ -301,7 +320,8 @@ impl Front {
             return Some(0);
         }
         let idle = self.idle_checks.first().map(|(at_us, _)| *at_us);
-        [self.purgatory.next_deadline_us(), idle].into_iter().flatten().min()
+        let groups = self.coordinator.next_deadline_us();
+        [self.purgatory.next_deadline_us(), idle, groups].into_iter().flatten().min()
     }
 
     /// All events of a turn are in: requests that had to wait for room or for their turn are taken up.
@@ -328,6 +348,8 @@ impl Front {
                 self.update_input(cx, id);
             }
         }
+        self.coordinator.end_of_turn(cx);
+        self.reply_to_members(cx);
         self.serve_who_waits_for_memory(cx);
     }
 
@@ -335,6 +357,8 @@ impl Front {
     /// taken up. Connections are closed once they have their answers.
     pub fn stop(&mut self, cx: &mut Context<'_>) {
         self.is_stopping = true;
+        self.coordinator.stop(cx);
+        self.reply_to_members(cx);
         for id in self.purgatory.ids() {
             if matches!(self.purgatory.get_mut(id), Some(Parked::Fetch(_))) {
                 self.fetch_is_due(cx, id);
@@ -347,9 +371,38 @@ impl Front {
         }
     }
 
+    /// A topic was deleted: what groups have committed for it goes.
+    pub(crate) fn topic_deleted(&mut self, topic: &Arc<TopicImage>) {
+        self.coordinator.topic_deleted(topic);
+    }
+
+    /// The groups that this shard coordinates.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = GroupNumbers<'_>> {
+        self.coordinator.numbers()
+    }
+
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
         self.purgatory.is_empty() && self.unfinished.is_empty() && self.shares_without_room.is_empty()
+    }
+
+    /// What was counted of the requests.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// What goes on now.
+    pub(crate) fn figures(&self) -> FrontFigures {
+        FrontFigures {
+            connections: self.connections.len() as u64,
+            requests_waiting: self.purgatory.len() as u64,
+            produce_waiting_for_room: self.wait_for_room.len() as u64,
+            fetches_waiting_for_memory: self.wait_for_memory.len() as u64,
+            connections_waiting_to_be_sent: self.wait_for_sending.len() as u64,
+            read_bytes: self.read_bytes as u64,
+            lent_bytes: self.lent_frames.bytes() as u64,
+            lending_connections: self.lending as u64,
+        }
     }
 
     /// Takes up the next frame of a connection's backlog, if it may be. False if it may not, or if there is none.
@@ -361,7 +414,7 @@ impl Front {
             // Its client has to take what it was answered before; then it is its turn again.
             return false;
         }
-        let is_large = has_key(frame, ApiKey::Metadata) || has_key(frame, ApiKey::DescribeConfigs);
+        let is_large = LARGE_ANSWERS.iter().any(|api| has_key(frame, *api));
         if is_large && self.read_bytes >= budget.saturating_mul(2) {
             // Its answer may be large. Clients that do not read are closed before long.
             if connection.enqueue() {
@@ -391,7 +444,8 @@ impl Front {
         }
         let frame = connection.take_frame().expect("it was there");
         let number = connection.begin();
-        self.handle(cx, RequestId { connection: id, number }, &frame);
+        let peer = connection.peer().ip();
+        self.handle(cx, RequestId { connection: id, number }, peer, &frame);
         true
     }
 
@@ -432,13 +486,13 @@ impl Front {
             Outcome::Share(_) => unreachable!("the request is this shard's own"),
             Outcome::Elsewhere(shard) => {
                 connection.set_weight(id.number, frame.len());
-                self.lent_frames.lend(cx, shard, id, frame);
+                self.lent_frames.lend(cx, shard, id, connection.peer().ip(), frame);
                 self.park(id, Parked::Elsewhere, Wait::default());
             }
             Outcome::Wait(mut parked, wait) => {
                 connection.set_weight(id.number, wait.weight);
                 for owner in &wait.shares {
-                    self.lent_frames.lend(cx, *owner, id, frame);
+                    self.lent_frames.lend(cx, *owner, id, connection.peer().ip(), frame);
                 }
                 if let Parked::Fetch(pending) = &mut parked
                     && !connection.is_next(id.number)
@@ -537,6 +591,7 @@ impl Front {
                 return;
             };
             while let Some(pieces) = connection.take_answer() {
+                self.requests.answered(connection.answered(), cx.now.monotonic_us);
                 connection.touch(cx.now.monotonic_us);
                 if !pieces.is_empty() {
                     self.read_bytes += connection.sending(&pieces);

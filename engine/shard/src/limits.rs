@@ -92,3 +92,41 @@ pub const PATTERN_BYTES_MAX: usize = 1_024;
 
 /// What a pattern may take when it is compiled, in bytes.
 pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 << 10;
+
+/// Groups that one shard coordinates. Who would found another one is told that the coordinator is not available.
+pub const GROUPS_PER_SHARD_MAX: usize = 100_000;
+
+/// Offsets that one group may have committed; more are refused with Kafka's error for commits that are too large.
+pub const OFFSETS_PER_GROUP_MAX: usize = 200_000;
+
+/// Which part of the memory of a node committed offsets and what members send along may take, all shards together. Beyond
+/// it no new offset and no new member is taken; what is in the log is loaded whatever it takes.
+pub const GROUPS_MEMORY_SHARE: u64 = 8;
+
+/// Bytes of changes of groups that may wait for room in the log; more are refused, and clients come again.
+pub const UNWRITTEN_GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// Changes of groups in one partition go into one batch up to this size, in bytes; a single larger change has one of its own.
+pub const GROUP_BATCH_BYTES: usize = 128 << 10;
+
+/// Bytes of the topic of committed offsets that one turn loads, unless a single batch is larger.
+pub const GROUP_LOAD_BYTES_PER_TURN: usize = 1 << 20;
+
+/// Partitions of that topic that are read from the disk at a time.
+pub const GROUP_LOADS_MAX: usize = 4;
+
+/// Groups and offsets that one turn looks at in search of outdated ones, or makes ready after they were read.
+pub const GROUPS_SWEPT_PER_TURN: usize = 1_000;
+
+/// Groups whose timers one turn serves.
+pub const GROUP_TIMERS_PER_TURN: usize = 256;
+
+/// Clients of one group that were told a member id and have not joined with it yet (KIP-394). Of more, the one that was
+/// to be given up next has to ask again.
+pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;
+
+/// Offsets that one answer tells where all of a group are asked for. Groups beyond that get an error.
+pub const FETCHED_OFFSETS_MAX: usize = 400_000;
+
+/// Members that one answer describes. Groups beyond that get an error.
+pub const DESCRIBED_MEMBERS_MAX: usize = 100_000;

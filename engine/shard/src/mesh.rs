@@ -15,6 +15,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use bytes::Bytes;
 use corelog_replication::quorum::Committed;
@@ -115,8 +116,9 @@ pub(crate) enum Body {
 /// What a home wants of an owner.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// To handle the request as far as it is the owner's: its partitions, or all of it where it changes metadata.
-    Frame(Bytes),
+    /// To handle the request as far as it is the owner's: its partitions and groups, or all of it where it changes metadata
+    /// or is about one group. With the client's address.
+    Frame { frame: Bytes, peer: IpAddr },
     /// To find and read records.
     Fetch(fetch::shares::Share),
 }

@@ -68,6 +68,11 @@ impl<T> Purgatory<T> {
         self.parked.is_empty()
     }
 
+    /// How many requests are parked.
+    pub(crate) fn len(&self) -> usize {
+        self.parked.len()
+    }
+
     /// Parks a request. It expires at `deadline_us` of the monotonic clock, if at all.
     pub(crate) fn park(&mut self, id: RequestId, request: T, deadline_us: Option<u64>) {
         if let Some(deadline_us) = deadline_us {

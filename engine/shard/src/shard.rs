@@ -10,6 +10,7 @@
 mod peers;
 
 use crate::config::{BrokerConfig, TopicConfig, is_inert};
+pub use crate::coordinator::numbers::{CommittedOffset, GroupNumbers};
 use crate::front::{Context, Front};
 use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
 use crate::log::{Logs, Volume};
@@ -113,9 +114,20 @@ impl Shard {
         &self.logs
     }
 
+    /// Connections and requests, to see what was counted of them.
+    pub(crate) fn front(&self) -> &Front {
+        &self.front
+    }
+
     /// The metadata, for tests and tools.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// The groups that this shard coordinates, for whoever watches the broker. There may be very many of them, with very
+    /// many offsets.
+    pub fn groups(&self) -> impl Iterator<Item = GroupNumbers<'_>> {
+        self.front.groups()
     }
 
     /// Proposes metadata behind the front's back, for tests and tools; the next end of turn takes it on.
@@ -271,6 +283,7 @@ impl Shard {
                             self.logs.remove(id, actions);
                         }
                     }
+                    self.front.topic_deleted(topic);
                 }
                 MetadataChange::TopicCreated(topic) => {
                     let config = topic_config(&self.config, topic, actions);

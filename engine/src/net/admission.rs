@@ -52,6 +52,11 @@ impl Admission {
         self.memory.frame_bytes_max()
     }
 
+    /// Bytes lent out, to all hosts.
+    pub(crate) fn lent(&self) -> usize {
+        self.memory.lent()
+    }
+
     /// How many connections wait.
     pub(crate) fn waiting(&self) -> usize {
         self.ordinary.len() + self.large.len()

@@ -167,6 +167,21 @@ impl Connections {
         self.counts
     }
 
+    /// How many wait for memory for a large frame.
+    pub(crate) fn frames_waiting(&self) -> usize {
+        self.admission.waiting()
+    }
+
+    /// Bytes of unfinished small frames.
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        self.kept
+    }
+
+    /// Bytes lent for large frames, by all hosts.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.admission.lent()
+    }
+
     /// Takes in a new connection, unless there are too many.
     pub(crate) fn open(&mut self, ring: &mut Ring, stream: TcpStream, peer: SocketAddr, now_us: u64) {
         let max = self.limits.connections_max.min(1 << PLACE_BITS);

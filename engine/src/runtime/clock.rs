@@ -16,6 +16,12 @@ pub fn monotonic_us() -> u64 {
     time.tv_sec() as u64 * 1_000_000 + time.tv_nsec() as u64 / 1_000
 }
 
+/// Microseconds that the calling thread has run.
+pub fn thread_cpu_us() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every kernel has this clock");
+    time.tv_sec() as u64 * 1_000_000 + time.tv_nsec() as u64 / 1_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,8 +119,7 @@ impl FrameMemory {
         lock(&self.shared).hosts[self.host].waits = waits;
     }
 
-    /// Bytes lent out.
-    #[cfg(test)]
+    /// Bytes lent out, to all hosts.
     pub(crate) fn lent(&self) -> usize {
         let shelf = lock(&self.shared);
         shelf.ordinary + shelf.large

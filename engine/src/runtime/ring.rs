@@ -73,6 +73,8 @@ pub(crate) enum Token {
     Receive(u32),
     /// Its send.
     Send(u32),
+    /// Somebody wants to see what was counted.
+    Scrape,
     /// The step of the chain in this place.
     File(u32),
 }
@@ -88,6 +90,7 @@ impl Token {
             Self::Send(place) => (6, place),
             Self::File(place) => (7, place),
             Self::Bell => (8, 0),
+            Self::Scrape => (9, 0),
         };
         kind << 32 | u64::from(place)
     }
@@ -102,6 +105,7 @@ impl Token {
             6 => Self::Send(place),
             7 => Self::File(place),
             8 => Self::Bell,
+            9 => Self::Scrape,
             kind => {
                 assert_eq!(kind, 4, "the kernel returned user data that was never given: {value:#x}");
                 Self::Ignored
@@ -147,6 +151,8 @@ pub(crate) struct Ring {
     /// Entries that the submission queue had no room for.
     backlog: VecDeque<squeue::Entry>,
     in_flight: usize,
+    /// How often the kernel was entered.
+    enters: u64,
     features: Features,
     event: OwnedFd,
     /// Where the kernel reads the time from when it takes the entry.
@@ -180,6 +186,7 @@ impl Ring {
             uring,
             backlog: VecDeque::new(),
             in_flight: 0,
+            enters: 0,
             features,
             event,
             deadline: Box::new(Timespec::new()),
@@ -193,6 +200,21 @@ impl Ring {
     /// What is used of the kernel.
     pub(crate) fn features(&self) -> Features {
         self.features
+    }
+
+    /// How often the kernel was entered.
+    pub(crate) fn enters(&self) -> u64 {
+        self.enters
+    }
+
+    /// Operations whose last completion has not been drained.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Entries that wait for a place in the submission queue.
+    pub(crate) fn backlog(&self) -> usize {
+        self.backlog.len()
     }
 
     /// The eventfd that is written when a completion arrives while the host sleeps.
@@ -240,6 +262,7 @@ impl Ring {
             queue.sync();
             let queued = queue.len() as u32;
             drop(queue);
+            self.enters += 1;
             // SAFETY: The arguments are plain numbers; the entries were vouched for when they were pushed.
             let entered = unsafe {
                 self.uring.submitter().enter::<libc::sigset_t>(queued, 0, EnterFlags::GETEVENTS.bits(), None)
@@ -296,6 +319,7 @@ impl Ring {
             Some(time) => SubmitArgs::new().timespec(time),
             None => SubmitArgs::new(),
         };
+        self.enters += 1;
         match self.uring.submitter().submit_with_args(1, &arguments) {
             Ok(_) => Ok(true),
             Err(error) => match error.raw_os_error() {
@@ -447,6 +471,7 @@ mod tests {
             Token::Accept,
             Token::Stop,
             Token::Bell,
+            Token::Scrape,
             Token::Timer,
             Token::Ignored,
             Token::Receive(0),

@@ -5,6 +5,9 @@
 pub mod generate;
 
 use corelog_wire::compression::{Compression, CompressionError, compress, decompress};
+use corelog_wire::consumer_offsets::{GroupMetadataValue, Key, OffsetCommitValue};
+use corelog_wire::consumer_protocol::assignment::ConsumerProtocolAssignment;
+use corelog_wire::consumer_protocol::subscription::{ConsumerProtocolSubscription, subscribed_topics};
 use corelog_wire::decoder::Decoder;
 use corelog_wire::frame::frame_length;
 use corelog_wire::header::RequestHeader;
@@ -51,6 +54,39 @@ pub fn request_frame(input: &[u8]) {
     let entry = entries.iter().find(|entry| entry.api.served == Some(api) && entry.is_request);
     let entry = entry.expect("every API has a request");
     read_and_write(entry, header.request_api_version, decoder.rest());
+}
+
+/// The input is a message with its version, or a record's key with its type.
+pub fn with_version_in_front(input: &[u8]) {
+    let written = match Key::from_bytes(input) {
+        Ok(Key::OffsetCommit(key)) => Some((Key::OffsetCommit(key), key.to_bytes())),
+        Ok(Key::GroupMetadata(key)) => Some((Key::GroupMetadata(key), key.to_bytes())),
+        Ok(Key::Other(_)) | Err(_) => None,
+    };
+    if let Some((key, written)) = written {
+        let written = written.expect("what was read can be written");
+        assert_eq!(Key::from_bytes(&written), Ok(key));
+    }
+    let Some(version) = input.first_chunk().map(|version| i16::from_be_bytes(*version)) else { return };
+    if let Ok(value) = OffsetCommitValue::from_bytes(input) {
+        let written = value.to_bytes(version).expect("what was read can be written in its version");
+        assert_eq!(OffsetCommitValue::from_bytes(&written), Ok(value));
+    }
+    if let Ok(value) = GroupMetadataValue::from_bytes(input) {
+        let written = value.to_bytes(version).expect("what was read can be written in its version");
+        assert_eq!(GroupMetadataValue::from_bytes(&written), Ok(value));
+    }
+    // Of later versions than the newest known, the known part is read.
+    let newest = version.min(3);
+    if let Ok(subscription) = ConsumerProtocolSubscription::from_bytes(input) {
+        let written = subscription.to_bytes(newest).expect("what was read can be written in its version");
+        assert_eq!(written[2..], input[2..written.len()]);
+        assert_eq!(subscribed_topics(input), Ok(subscription.topics));
+    }
+    if let Ok(assignment) = ConsumerProtocolAssignment::from_bytes(input) {
+        let written = assignment.to_bytes(newest).expect("what was read can be written in its version");
+        assert_eq!(written[2..], input[2..written.len()]);
+    }
 }
 
 /// The input is record batches. Each is read as it is, and once more with its checksum put right.

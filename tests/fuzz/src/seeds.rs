@@ -21,6 +21,12 @@ fn main() -> std::io::Result<()> {
             let bytes = generate(&entry, version, &choices, number == 1);
             let target = snake_case(&entry.name());
             write(folder, &target, &format!("v{version}-{number}"), &[&[version as u8], &bytes[..]].concat())?;
+            if !entry.is_of_api() {
+                // In front of a key stands what it is of, in front of anything else its version.
+                let front = if target.ends_with("_key") { entry.api.key } else { version };
+                let bytes = [&front.to_be_bytes()[..], &bytes].concat();
+                write(folder, "with_version_in_front", &format!("{target}-v{version}-{number}"), &bytes)?;
+            }
             if entry.is_request {
                 let header = [entry.api.key.to_be_bytes(), version.to_be_bytes()].concat();
                 let flexible: &[u8] = if entry.api.is_flexible(version) { &[0] } else { &[] };

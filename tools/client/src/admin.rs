@@ -11,6 +11,9 @@ use corelog_wire::api::describe_cluster::{DescribeClusterRequest, DescribeCluste
 use corelog_wire::api::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
 };
+use corelog_wire::api::describe_log_dirs::{
+    DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult, VOLUME_BYTES_UNKNOWN,
+};
 use corelog_wire::api::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
@@ -42,7 +45,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn read(error: ErrorCode, message: Option<&str>) -> Result<(), Self> {
+    pub(crate) fn read(error: ErrorCode, message: Option<&str>) -> Result<(), Self> {
         if error.is_none() { Ok(()) } else { Err(Self { error, message: message.map(str::to_owned) }) }
     }
 }
@@ -320,6 +323,76 @@ pub fn cluster_described(answer: &Answer) -> Result<Result<ClusterDescription, R
         controller: (response.controller_id >= 0).then_some(response.controller_id),
         brokers,
     }))
+}
+
+/// A replica in a log directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDirReplica {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// How large its log is, in bytes.
+    pub bytes: i64,
+    /// By how many offsets it lies behind; -1 if that is not known.
+    pub offset_lag: i64,
+    /// Whether it is about to move here from another directory of its broker.
+    pub is_future: bool,
+}
+
+/// A log directory, as it is described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDir {
+    /// Its path on the broker.
+    pub path: String,
+    /// What is wrong with it, or none.
+    pub error: ErrorCode,
+    /// The size of its volume in bytes, if the broker says.
+    pub total_bytes: Option<i64>,
+    /// The room on its volume in bytes, if the broker says.
+    pub usable_bytes: Option<i64>,
+    /// What lies in it, by topic and partition.
+    pub replicas: Vec<LogDirReplica>,
+}
+
+/// Describes the log directories of a broker, and all that lies in them.
+pub fn describe_log_dirs(broker: i32) -> Call {
+    let call =
+        Call::new(ApiKey::DescribeLogDirs, |header| encode_request(header, &DescribeLogDirsRequest { topics: None }));
+    call.to(Target::Broker(broker))
+}
+
+/// What [`describe_log_dirs`] found.
+///
+/// # Errors
+/// It is no such answer.
+pub fn log_dirs_described(answer: &Answer) -> Result<Result<Vec<LogDir>, Refused>, DecodeError> {
+    let response: DescribeLogDirsResponse<'_> = answer.decode()?;
+    if let Err(refused) = Refused::read(response.error_code, None) {
+        return Ok(Err(refused));
+    }
+    let known = |bytes: i64| (bytes != VOLUME_BYTES_UNKNOWN).then_some(bytes);
+    let directory = |one: DescribeLogDirsResult<'_>| {
+        let replicas = one.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(move |replica| LogDirReplica {
+                topic: topic.name.to_owned(),
+                partition: replica.partition_index,
+                bytes: replica.partition_size,
+                offset_lag: replica.offset_lag,
+                is_future: replica.is_future_key,
+            })
+        });
+        let mut replicas: Vec<_> = replicas.collect();
+        replicas.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        LogDir {
+            path: one.log_dir.to_owned(),
+            error: one.error_code,
+            total_bytes: known(one.total_bytes),
+            usable_bytes: known(one.usable_bytes),
+            replicas,
+        }
+    };
+    Ok(Ok(response.results.iter().map(directory).collect()))
 }
 
 /// Something that has settings: a resource type of [`corelog_wire::api::describe_configs`], and its name.

@@ -3,7 +3,7 @@
 //! ```text
 //! opened, received, closed -> Client -> poll -> Connect, Send, Close
 //!                               |
-//!                               +-> deliveries, read events, answers to calls
+//!                               +-> deliveries, read events, group events, answers to calls
 //! ```
 //!
 //! Time is a parameter, a duration since any moment that its owner chose; it never goes back. After every event, and when
@@ -17,7 +17,8 @@ use crate::address::Address;
 use crate::call::{Call, CallError, CallId, Calls};
 use crate::cluster::{Action, Cluster, ConnectionId, Tag};
 use crate::connection::{Answer, ConnectionError};
-use crate::consumer::{Consumer, ConsumerConfig, Position, ReadEvent};
+use crate::consumer::{Consumer, ConsumerConfig, Position, ReadError, ReadEvent};
+use crate::group_member::{GroupConfig, GroupEvent, GroupMember};
 use crate::metadata::Metadata;
 use crate::producer::{Delivery, Producer, ProducerConfig, Refusal};
 
@@ -58,6 +59,7 @@ pub struct Client {
     cluster: Cluster,
     producer: Producer,
     consumer: Consumer,
+    group: Option<GroupMember>,
     calls: Calls,
 }
 
@@ -70,6 +72,7 @@ impl Client {
             cluster: Cluster::new(&client_id, bootstrap, request_timeout, may_create_topics),
             producer: Producer::new(producer),
             consumer: Consumer::new(consumer),
+            group: None,
             calls: Calls::default(),
         }
     }
@@ -107,6 +110,11 @@ impl Client {
                     Tag::Offsets(serial) => self.consumer.offsets_answered(now, &mut self.cluster, serial, &result),
                     Tag::Fetch(serial) => self.consumer.fetch_answered(now, &mut self.cluster, serial, &result),
                     Tag::Call(id) => self.calls.answered(id, result),
+                    Tag::Group(serial) => {
+                        if let Some(group) = &mut self.group {
+                            group.answered(now, &mut self.cluster, &mut self.consumer, serial, &result);
+                        }
+                    }
                 }
             }
         }
@@ -118,6 +126,9 @@ impl Client {
         self.settle(now);
         self.calls.poll(now, &mut self.cluster);
         self.producer.poll(now, &mut self.cluster);
+        if let Some(group) = &mut self.group {
+            group.poll(now, &mut self.cluster, &mut self.consumer);
+        }
         self.consumer.poll(now, &mut self.cluster);
         // They may have found out that what is known is old.
         self.cluster.refresh(now);
@@ -128,13 +139,15 @@ impl Client {
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         let producer = self.producer.deadline(now);
         let consumer = self.consumer.deadline(now);
-        [self.cluster.deadline(now), producer, consumer, self.calls.deadline()].into_iter().flatten().min()
+        let group = self.group.as_ref().and_then(|group| group.deadline(now));
+        [self.cluster.deadline(now), producer, consumer, group, self.calls.deadline()].into_iter().flatten().min()
     }
 
-    /// Grows whenever there is something more to be taken: a delivery, something read, the answer to a call. Whoever waits
-    /// for one of these looks before it waits for the network.
+    /// Grows whenever there is something more to be taken: a delivery, something read, news of the group, the answer to a
+    /// call. Whoever waits for one of these looks before it waits for the network.
     pub fn news(&self) -> u64 {
-        self.producer.news() + self.consumer.news() + self.calls.news()
+        let group = self.group.as_ref().map_or(0, GroupMember::news);
+        self.producer.news() + self.consumer.news() + group + self.calls.news()
     }
 
     /// What is known about the cluster.
@@ -207,7 +220,7 @@ impl Client {
         self.consumer.assign(&mut self.cluster, topic, partition, position);
     }
 
-    /// Stops reading a partition.
+    /// Stops reading a partition; what was read of it and not taken yet is dropped.
     pub fn unassign(&mut self, topic: &str, partition: i32) {
         self.consumer.unassign(topic, partition);
     }
@@ -219,7 +232,70 @@ impl Client {
 
     /// What was read. A partition is read on when this was taken.
     pub fn take_read(&mut self) -> Option<ReadEvent> {
-        self.consumer.take_event()
+        loop {
+            let event = self.consumer.take_event()?;
+            match (&event, &mut self.group) {
+                (ReadEvent::Failed { topic, partition, error: ReadError::OutOfRange(offset) }, Some(group))
+                    if group.has(topic, *partition) =>
+                {
+                    self.consumer.assign(&mut self.cluster, topic, *partition, group.reset());
+                    group.tell(GroupEvent::OutOfRange(topic.clone(), *partition, *offset));
+                }
+                _ => return Some(event),
+            }
+        }
+    }
+
+    /// Joins a group, whose partitions are then read as it is told; what is read of them comes from [`Self::take_read`].
+    /// Panics if it has joined one already.
+    pub fn join_group(&mut self, config: GroupConfig) {
+        assert!(self.group.is_none(), "a client is a member of one group");
+        self.group = Some(GroupMember::new(config, &mut self.cluster));
+    }
+
+    /// What became of the membership.
+    pub fn take_group_event(&mut self) -> Option<GroupEvent> {
+        self.group.as_mut()?.take_event()
+    }
+
+    /// Says that everything of a partition in front of `next` was dealt with, so that this is committed; the epoch is that of
+    /// the [records](crate::consumer::Fetched::leader_epoch), or -1. Says whether the partition is still the member's own.
+    pub fn consumed(&mut self, topic: &str, partition: i32, next: i64, leader_epoch: i32) -> bool {
+        self.group.as_mut().is_some_and(|group| group.consumed(topic, partition, next, leader_epoch))
+    }
+
+    /// Commits what was dealt with, soon.
+    pub fn commit_group(&mut self) {
+        if let Some(group) = &mut self.group {
+            group.commit_soon();
+        }
+    }
+
+    /// Whether everything that was dealt with is committed.
+    pub fn is_group_committed(&self) -> bool {
+        self.group.as_ref().is_none_or(GroupMember::is_committed)
+    }
+
+    /// Whether the group has told the member what to read, and nothing is under way that would change it.
+    pub fn is_group_settled(&self) -> bool {
+        self.group.as_ref().is_some_and(GroupMember::is_settled)
+    }
+
+    /// The partitions that the group gave to this member.
+    pub fn group_partitions(&self) -> impl Iterator<Item = &(std::sync::Arc<str>, i32)> {
+        self.group.iter().flat_map(GroupMember::partitions)
+    }
+
+    /// Commits what was dealt with and leaves the group, within `timeout`; [`GroupEvent::Left`] says when that is done.
+    pub fn leave_group(&mut self, now: Duration, timeout: Duration) {
+        if let Some(group) = &mut self.group {
+            group.leave(now, &mut self.cluster, &mut self.consumer, timeout);
+        }
+    }
+
+    /// Whether this client is a member of no group, nor about to become one.
+    pub fn is_out_of_group(&self) -> bool {
+        self.group.as_ref().is_none_or(GroupMember::is_out)
     }
 
     /// Begins a call.

@@ -1,8 +1,8 @@
 //! The connections to the brokers of a cluster, and the metadata that say who they are.
 //!
 //! Invariants:
-//! - One connection per address, opened when somebody has something to send there, and not before the backoff of the last
-//!   failure is over.
+//! - One connection per address and use, opened when somebody has something to send there, and not before the backoff of
+//!   the last failure is over.
 //! - Every tag that was sent comes back once: with an answer, or as lost.
 
 use std::collections::BTreeMap;
@@ -31,6 +31,16 @@ pub enum Action {
     Close(ConnectionId),
 }
 
+/// What a connection is for. A broker answers in the order in which it was asked, so what may wait for long has a
+/// connection of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Use {
+    /// Records, metadata, and all else.
+    Data,
+    /// A group's coordinator: JoinGroup waits for all other members.
+    Coordination,
+}
+
 /// Whose request it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tag {
@@ -40,6 +50,7 @@ pub(crate) enum Tag {
     Offsets(u64),
     Fetch(u64),
     Call(u64),
+    Group(u64),
 }
 
 /// What became of a request.
@@ -58,7 +69,7 @@ struct Contact {
 
 #[derive(Debug)]
 struct Link {
-    address: Address,
+    contact: (Address, Use),
     state: LinkState,
 }
 
@@ -66,6 +77,12 @@ struct Link {
 enum LinkState {
     Connecting { deadline: Duration },
     Open(Connection<Tag>),
+}
+
+impl Link {
+    fn is_ready(&self) -> bool {
+        matches!(&self.state, LinkState::Open(connection) if connection.is_ready())
+    }
 }
 
 /// Connections and metadata.
@@ -77,7 +94,7 @@ pub(crate) struct Cluster {
     bootstrap: Vec<Address>,
     /// Whose turn it is of the bootstrap addresses.
     next_bootstrap: usize,
-    contacts: BTreeMap<Address, Contact>,
+    contacts: BTreeMap<(Address, Use), Contact>,
     links: BTreeMap<ConnectionId, Link>,
     next_id: u64,
     actions: Vec<Action>,
@@ -125,38 +142,65 @@ impl Cluster {
                 return None;
             }
         };
-        self.address(now, &address)
+        self.address(now, (address, Use::Data))
+    }
+
+    /// The connection to a group's coordinator, if it is ready; otherwise it will be opened, when it may.
+    pub(crate) fn coordinator(&mut self, now: Duration, address: &Address) -> Option<&mut Connection<Tag>> {
+        self.address(now, (address.clone(), Use::Coordination))
+    }
+
+    /// Whether the last attempt to reach a group's coordinator there failed.
+    pub(crate) fn has_lost_coordinator(&self, address: &Address) -> bool {
+        let contact = self.contacts.get(&(address.clone(), Use::Coordination));
+        contact.is_some_and(|contact| contact.failure.is_some() && contact.connection.is_none())
+    }
+
+    /// Closes the connection to a group's coordinator, if there is one; what was asked there is not answered any more.
+    pub(crate) fn hang_up(&mut self, address: &Address) {
+        let contact = self.contacts.remove(&(address.clone(), Use::Coordination));
+        if let Some(id) = contact.and_then(|contact| contact.connection) {
+            let link = self.links.remove(&id).expect("a contact's connection is a link");
+            self.actions.push(Action::Close(id));
+            if let LinkState::Open(connection) = link.state {
+                self.outcomes.extend(connection.into_unanswered().map(|tag| (tag, Err(ConnectionError::Closed))));
+            }
+        }
     }
 
     /// A connection to some broker.
     pub(crate) fn any(&mut self, now: Duration) -> Option<&mut Connection<Tag>> {
-        let ready = |link: &Link| matches!(&link.state, LinkState::Open(connection) if connection.is_ready());
-        let found = self.links.values().find(|link| ready(link)).map(|link| link.address.clone());
-        if let Some(address) = found {
-            return self.address(now, &address);
+        let found = self.data_links().find(|link| link.is_ready()).map(|link| link.contact.clone());
+        if let Some(contact) = found {
+            return self.address(now, contact);
         }
-        if !self.links.is_empty() {
+        if self.data_links().next().is_some() {
             return None; // One is on its way.
         }
         let known: Vec<Address> = self.metadata.brokers().map(|(_, address)| address.clone()).collect();
         let count = self.bootstrap.len() + known.len();
         let addresses = self.bootstrap.iter().chain(&known).cycle().skip(self.next_bootstrap % count).take(count);
         let may = |contact: Option<&Contact>| contact.is_none_or(|contact| contact.not_before <= now);
-        let (turn, address) = addresses.cloned().enumerate().find(|(_, to)| may(self.contacts.get(to)))?;
+        let mut contacts = addresses.map(|address| (address.clone(), Use::Data)).enumerate();
+        let (turn, contact) = contacts.find(|(_, to)| may(self.contacts.get(to)))?;
         self.next_bootstrap = (self.next_bootstrap + turn + 1) % count;
-        self.address(now, &address)
+        self.address(now, contact)
     }
 
-    fn address(&mut self, now: Duration, address: &Address) -> Option<&mut Connection<Tag>> {
-        let contact = self.contacts.entry(address.clone()).or_default();
+    fn data_links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values().filter(|link| link.contact.1 == Use::Data)
+    }
+
+    fn address(&mut self, now: Duration, to: (Address, Use)) -> Option<&mut Connection<Tag>> {
+        let contact = self.contacts.entry(to.clone()).or_default();
         let Some(id) = contact.connection else {
             if contact.not_before <= now {
                 let id = ConnectionId(self.next_id);
                 self.next_id += 1;
                 contact.connection = Some(id);
                 let state = LinkState::Connecting { deadline: now + CONNECT_TIMEOUT };
-                self.links.insert(id, Link { address: address.clone(), state });
-                self.actions.push(Action::Connect(id, address.clone()));
+                self.actions.push(Action::Connect(id, to.0.clone()));
+                self.links.insert(id, Link { contact: to, state });
             }
             return None;
         };
@@ -184,14 +228,14 @@ impl Cluster {
 
     /// Bytes were read into that room.
     pub(crate) fn received(&mut self, now: Duration, id: ConnectionId, count: usize) {
-        let Some(Link { address, state: LinkState::Open(connection) }) = self.links.get_mut(&id) else { return };
+        let Some(Link { contact: to, state: LinkState::Open(connection) }) = self.links.get_mut(&id) else { return };
         let mut yields = Vec::new();
         let result = connection.received(count, &mut yields);
         for one in yields {
             match one {
                 Yield::Ready => {
                     self.changes += 1;
-                    let contact = self.contacts.get_mut(address).expect("a link has a contact");
+                    let contact = self.contacts.get_mut(to).expect("a link has a contact");
                     (contact.backoff, contact.failure) = (Duration::ZERO, None);
                 }
                 Yield::Answer(tag, answer) => self.outcomes.push((tag, Ok(answer))),
@@ -206,7 +250,7 @@ impl Cluster {
     pub(crate) fn closed(&mut self, now: Duration, id: ConnectionId, error: ConnectionError) {
         let Some(link) = self.links.remove(&id) else { return };
         self.changes += 1;
-        let contact = self.contacts.get_mut(&link.address).expect("a link has a contact");
+        let contact = self.contacts.get_mut(&link.contact).expect("a link has a contact");
         contact.connection = None;
         contact.backoff = (contact.backoff * 2).clamp(RETRY_BACKOFF, RECONNECT_BACKOFF_MAX);
         contact.not_before = now + contact.backoff;
@@ -311,18 +355,20 @@ impl Cluster {
 
     /// Whether some connection can be used.
     pub(crate) fn is_ready(&self) -> bool {
-        self.links.values().any(|link| matches!(&link.state, LinkState::Open(connection) if connection.is_ready()))
+        self.data_links().any(Link::is_ready)
     }
 
     /// The addresses that failed, and why; each until it is open again.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&Address, &ConnectionError)> {
-        self.contacts.iter().filter_map(|(address, contact)| Some((address, contact.failure.as_ref()?)))
+        self.contacts.iter().filter_map(|((address, _), contact)| Some((address, contact.failure.as_ref()?)))
     }
 
     /// Whether every address to begin with has failed, and nothing is open.
     pub(crate) fn is_unreachable(&self) -> bool {
-        let failed =
-            |address| self.contacts.get(address).is_some_and(|to| to.failure.is_some() && to.connection.is_none());
+        let failed = |address: &Address| {
+            let contact = self.contacts.get(&(address.clone(), Use::Data));
+            contact.is_some_and(|to| to.failure.is_some() && to.connection.is_none())
+        };
         !self.is_ready() && self.bootstrap.iter().all(failed)
     }
 }

@@ -142,15 +142,17 @@ struct Assignment {
 struct Request {
     broker: i32,
     is_fetch: bool,
-    partitions: Vec<usize>,
+    partitions: Vec<u64>,
 }
 
 /// The consumer.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     config: ConsumerConfig,
-    assignments: Vec<Assignment>,
-    by_name: BTreeMap<(Arc<str>, i32), usize>,
+    /// By place, a number that is never used again: answers and events name partitions by it, and may come late.
+    assignments: BTreeMap<u64, Assignment>,
+    by_name: BTreeMap<(Arc<str>, i32), u64>,
+    next_place: u64,
     requests: BTreeMap<u64, Request>,
     next_serial: u64,
     events: VecDeque<ReadEvent>,
@@ -165,8 +167,9 @@ impl Consumer {
     pub(crate) fn new(config: ConsumerConfig) -> Self {
         Self {
             config,
-            assignments: Vec::new(),
+            assignments: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            next_place: 0,
             requests: BTreeMap::new(),
             next_serial: 0,
             events: VecDeque::new(),
@@ -184,33 +187,28 @@ impl Consumer {
             other => State::Unplaced(other),
         };
         self.is_dirty = true;
-        let assignment = Assignment { topic: topic.clone(), partition, state, not_before: Duration::ZERO };
-        let index = self.assignments.len();
-        if let Some(old) = self.by_name.insert((topic.clone(), partition), index) {
-            // Its place stays, empty: requests under way name partitions by place.
-            self.assignments[old].state = State::Failed;
-            self.events.retain(|event| match event {
-                ReadEvent::Fetched(fetched) => fetched.topic != topic || fetched.partition != partition,
-                ReadEvent::Failed { topic: of, partition: index, .. } => *of != topic || *index != partition,
-            });
-        }
-        self.assignments.push(assignment);
+        self.unassign(&topic, partition);
+        self.by_name.insert((topic.clone(), partition), self.next_place);
+        let assignment = Assignment { topic, partition, state, not_before: Duration::ZERO };
+        self.assignments.insert(self.next_place, assignment);
+        self.next_place += 1;
     }
 
-    /// Stops reading a partition.
+    /// Stops reading a partition; what was read of it and not taken yet is dropped.
     pub(crate) fn unassign(&mut self, topic: &str, partition: i32) {
-        let index =
-            self.by_name.iter().find(|((of, at), _)| **of == *topic && *at == partition).map(|(_, index)| *index);
-        if let Some(index) = index {
-            self.by_name.remove(&(self.assignments[index].topic.clone(), partition));
-            self.assignments[index].state = State::Failed;
+        if let Some(place) = self.by_name.remove(&(topic.into(), partition)) {
+            self.assignments.remove(&place);
+            self.events.retain(|event| match event {
+                ReadEvent::Fetched(fetched) => fetched.place != place,
+                ReadEvent::Failed { topic: of, partition: index, .. } => **of != *topic || *index != partition,
+            });
         }
     }
 
     /// The next offset to be handed out, once it is known.
     pub(crate) fn position(&self, topic: &str, partition: i32) -> Option<i64> {
-        let (_, index) = self.by_name.iter().find(|((of, at), _)| **of == *topic && *at == partition)?;
-        match self.assignments[*index].state {
+        let place = self.by_name.get(&(topic.into(), partition))?;
+        match self.assignments[place].state {
             State::At(offset) | State::Fetching(offset) | State::Held(offset, _) => Some(offset),
             State::Unplaced(_) | State::Placing(_) | State::Failed => None,
         }
@@ -220,8 +218,10 @@ impl Consumer {
     pub(crate) fn take_event(&mut self) -> Option<ReadEvent> {
         let event = self.events.pop_front()?;
         if let ReadEvent::Fetched(fetched) = &event {
-            let assignment = &mut self.assignments[fetched.place];
-            if let State::Held(_, next) = assignment.state {
+            let assignment = self.assignments.get_mut(&fetched.place);
+            if let Some(assignment) = assignment
+                && let State::Held(_, next) = assignment.state
+            {
                 assignment.state = State::At(next);
                 self.is_dirty = true;
             }
@@ -237,14 +237,14 @@ impl Consumer {
         let is_due = |assignment: &Assignment| {
             assignment.not_before > Duration::ZERO && assignment.not_before <= now && assignment.wants_request()
         };
-        if self.is_dirty || self.assignments.iter().any(is_due) {
+        if self.is_dirty || self.assignments.values().any(is_due) {
             self.is_dirty = false;
             self.ask(now, cluster);
         }
     }
 
-    fn fail(&mut self, index: usize, error: ReadError) {
-        let assignment = &mut self.assignments[index];
+    fn fail(&mut self, place: u64, error: ReadError) {
+        let Some(assignment) = self.assignments.get_mut(&place) else { return };
         assignment.state = State::Failed;
         let (topic, partition) = (assignment.topic.clone(), assignment.partition);
         self.tell(ReadEvent::Failed { topic, partition, error });
@@ -262,7 +262,7 @@ impl Consumer {
 
     /// When [`Self::poll`] has something to do.
     pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
-        let waiting = self.assignments.iter().filter(|assignment| assignment.wants_request());
+        let waiting = self.assignments.values().filter(|assignment| assignment.wants_request());
         waiting.map(|assignment| assignment.not_before).filter(|at| *at > now).min()
     }
 }

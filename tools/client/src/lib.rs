@@ -15,6 +15,8 @@ pub mod cluster;
 pub mod connection;
 pub mod consumer;
 pub mod driver;
+pub mod group_member;
+pub mod groups;
 pub mod limits;
 pub mod metadata;
 pub mod offsets;

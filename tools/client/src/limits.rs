@@ -32,3 +32,15 @@ pub const EXPIRY_CHECK: Duration = Duration::from_millis(250);
 
 /// What a batch that was read may unfold to: a producer may have compressed far more than a broker would decompress.
 pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 1 << 30;
+
+/// How long a member of a group tries to commit before it gives its partitions up in a rebalance: the others wait.
+pub const COMMIT_BEFORE_REBALANCE_MAX: Duration = Duration::from_secs(5);
+
+/// How much later than the last member's time to join runs out the answer to JoinGroup may come.
+pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+/// The most members that a leader assigns partitions to.
+pub const GROUP_MEMBERS_MAX: usize = 100_000;
+
+/// The most bytes that the subscriptions of a group may have in all.
+pub const GROUP_METADATA_BYTES_MAX: usize = 64 << 20;

@@ -3,37 +3,45 @@
 //! Invariants: what was read is shown before more is waited for. With `--exit`, the command ends where the log ended when
 //! it began, however much is written meanwhile.
 
+mod group;
+
 use crate::connect::{self, Connect};
 use crate::exit::{CLIENT_HELP, Failure};
 use crate::format::{FORMAT_HELP, Format, json_of};
 use crate::output::{Output, OutputEnd};
-use crate::place::Place;
+use crate::place::{Place, now_ms};
 use clap::Args;
-use corelog_client::consumer::{Fetched, Position, ReadError, ReadEvent};
+use corelog_client::consumer::{Fetched, Position, ReadError, ReadEvent, RecordsFault};
 use corelog_client::driver::Driver;
+use corelog_client::group_member::assignor::Assignor;
 use corelog_client::offsets::{Offsets, offsets};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The command line of `corelog consume`.
 #[derive(Debug, Args)]
 #[command(after_help = format!(
-    "Records of one partition come in order; those of several, as they arrive. No group is joined and nothing is\n\
-     remembered: every run begins where --from says. Ctrl-C ends it.\n\n{FORMAT_HELP}\n\n\
+    "Records of one partition come in order; those of several, as they arrive. Ctrl-C ends it.\n\n\
+     Without --group nothing is remembered: every run begins where --from says. With it, several consumers share the\n\
+     partitions, and each run goes on where the group has got to; what was shown is committed, every five seconds\n\
+     and at the end.\n\n{FORMAT_HELP}\n\n\
      Examples:\n  \
        corelog consume orders\n  \
        corelog consume orders --from end --format '%T %k: %s\\n'\n  \
        corelog consume orders --from @2026-01-31T12:00 --exit\n  \
-       corelog consume orders --partition 0 --from 41 --count 1 --json\n\n{CLIENT_HELP}"
+       corelog consume orders --partition 0 --from 41 --count 1 --json\n  \
+       corelog consume orders --group billing\n  \
+       corelog consume orders --group billing --instance-id billing-1 --assignor cooperative-sticky\n\n{CLIENT_HELP}"
 ))]
 pub(crate) struct Consume {
     /// The topic
     #[arg(value_name = "TOPIC")]
     topic: String,
     /// Where to begin: beginning, end, an offset, -N for the last N of each partition, or @ and a time: ms since 1970,
-    /// 2026-01-31, 2026-01-31T12:00:00 (UTC), or how long ago, such as @15m
+    /// 2026-01-31, 2026-01-31T12:00:00 (UTC), or how long ago, such as @15m. With --group, where the group has committed
+    /// nothing yet
     #[arg(long, short = 'o', value_name = "PLACE", default_value = "beginning", allow_hyphen_values = true)]
     from: Place,
     /// The partition; may be repeated [default: all of them]
@@ -45,6 +53,21 @@ pub(crate) struct Consume {
     /// End at the end of the log, as it is when the command begins
     #[arg(long, short = 'e')]
     exit: bool,
+    /// Read as a member of this group of consumers
+    #[arg(long, short = 'g', value_name = "GROUP", conflicts_with = "partition",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    group: Option<String>,
+    /// The name of this member, which stays: if it ends and comes back within 45 seconds, the group does not rebalance
+    #[arg(long, value_name = "NAME", requires = "group",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    instance_id: Option<String>,
+    /// How the group shares the partitions: range, roundrobin or cooperative-sticky; several with commas between them, the
+    /// best one first [default: all of them, as the group likes it]
+    #[arg(long, value_name = "ASSIGNOR", requires = "group", value_delimiter = ',')]
+    assignor: Vec<Assignor>,
+    /// Commit nothing: the group does not remember what was shown
+    #[arg(long, requires = "group")]
+    no_commit: bool,
     /// How each record is shown
     #[arg(long, short = 'f', value_name = "FORMAT", default_value = "%s\\n", value_parser = Format::parse,
         conflicts_with = "json")]
@@ -69,6 +92,9 @@ impl Consume {
         config.consumer.committed_only = !self.uncommitted;
         let mut driver = self.connect.connect_with(config)?;
         let there = connect::partitions(&mut driver, &self.topic, false)?;
+        if let Some(group) = &self.group {
+            return self.run_in_group(&mut driver, group, there);
+        }
         let partitions = self.partitions(there)?;
         let ends = self.assign(&mut driver, &partitions)?;
         match self.show(&mut driver, ends) {
@@ -188,34 +214,25 @@ impl Consume {
         Ok(Ok(()))
     }
 
-    /// Appends what was fetched below `end`, at most `left` records.
-    fn write(
-        &self,
-        fetched: &Fetched,
-        end: i64,
-        left: &mut u64,
-        text: &mut Vec<u8>,
-    ) -> Result<(), corelog_client::consumer::RecordsFault> {
-        fetched
-            .records(|record| {
-                if *left == 0 || record.offset >= end {
-                    return ControlFlow::Break(());
+    /// Appends what was fetched below `end`, at most `left` records; the offset behind what was shown.
+    fn write(&self, fetched: &Fetched, end: i64, left: &mut u64, text: &mut Vec<u8>) -> Result<i64, RecordsFault> {
+        let broken_off = fetched.records(|record| {
+            if *left == 0 || record.offset >= end {
+                return ControlFlow::Break(record.offset);
+            }
+            *left -= 1;
+            match self.json {
+                true => {
+                    // Writing to memory cannot fail.
+                    let _ = writeln!(text, "{}", json_of(&fetched.topic, fetched.partition, record));
                 }
-                *left -= 1;
-                match self.json {
-                    true => {
-                        // Writing to memory cannot fail.
-                        let _ = writeln!(text, "{}", json_of(&fetched.topic, fetched.partition, record));
-                    }
-                    false => self.format.write(&fetched.topic, fetched.partition, record, text),
-                }
-                ControlFlow::Continue(())
-            })
-            .map(|_| ())
+                false => self.format.write(&fetched.topic, fetched.partition, record, text),
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(match broken_off {
+            ControlFlow::Break(offset) => offset,
+            ControlFlow::Continue(()) => fetched.next,
+        })
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,21 +5,22 @@
 
 use crate::connect::{self, Connect};
 use crate::exit::{CLIENT_HELP, Failure};
+use crate::interrupt::on_interrupt;
 use crate::output::{Progress, count, show};
+use crate::place::now_ms;
 use crate::size;
 use clap::Args;
 use corelog_client::driver::{Driver, Waker};
 use corelog_client::producer::{Acks, Delivery, Refusal};
 use corelog_wire::compression::Compression;
 use corelog_wire::record_batch::NewRecord;
-use nix::sys::signal::{SigSet, Signal};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// What is read at once.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -196,11 +197,6 @@ fn read_lines(mut source: impl Read, name: &str, lines: &SyncSender<Input>, wake
     }
 }
 
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 impl Produce {
     /// Writes all lines.
     pub(crate) fn run(self) -> Result<(), Failure> {
@@ -225,20 +221,12 @@ impl Produce {
         }
 
         let waker = driver.waker().map_err(|error| Failure::new(format!("cannot wait for input: {error}")))?;
-        // Before any thread starts, so that Ctrl-C is taken by the one that waits for it.
-        let signals = SigSet::from(Signal::SIGINT);
-        signals.thread_block().map_err(|error| Failure::new(format!("cannot take signals: {error}")))?;
         let (sender, lines) = sync_channel(BLOCKS_WAITING_MAX);
         let (interrupted, interrupting) = (sender.clone(), waker.clone());
-        std::thread::spawn(move || {
-            if signals.wait().is_ok() {
-                let _ = interrupted.send(Input::End);
-                interrupting.wake();
-                // A second one means it: at once.
-                let _ = signals.wait();
-                std::process::exit(130);
-            }
-        });
+        on_interrupt(move || {
+            let _ = interrupted.send(Input::End);
+            interrupting.wake();
+        })?;
         let is_piped = self.file.is_some() || !std::io::stdin().is_terminal();
         std::thread::spawn(move || read_lines(source.0, &source.1, &sender, &waker));
         let mut written = Written::default();

@@ -7,6 +7,7 @@ use clap::Args;
 use corelog_engine::broker::{self, BrokerError, BrokerOptions, Ready};
 use corelog_engine::config::{self, MEMORY_KEY};
 use corelog_engine::host::{EXIT_FATAL, Exit};
+use corelog_engine::metrics::METRICS_ADDRESS;
 use corelog_engine::runtime::stop::Stop;
 use corelog_shard::config::{BrokerConfig, Endpoint};
 use corelog_shard::mesh::SHARDS_MAX;
@@ -42,6 +43,9 @@ pub(crate) struct Start {
     /// The memory to use, such as 512MiB or 2G [default: a quarter of the machine's, at most 4G]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     memory: Option<u64>,
+    /// The address of /metrics (Prometheus), /healthz and /readyz; port 0 picks a free one, `off` leaves them out
+    #[arg(long, value_name = "HOST:PORT", default_value = METRICS_ADDRESS, value_parser = Metrics::parse)]
+    metrics: Metrics,
     /// A properties file as Kafka has it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -53,9 +57,25 @@ pub(crate) struct Start {
     accept_loss: bool,
 }
 
+/// Where operators look.
+#[derive(Clone, Debug)]
+enum Metrics {
+    Off,
+    At(Endpoint),
+}
+
+impl Metrics {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            address => Endpoint::parse(address).map(Self::At).map_err(|error| format!("{error}, or off")),
+        }
+    }
+}
+
 /// The line for people and for scripts.
 fn announce(ready: &Ready, where_and_how: &str) {
-    let Ready { address, cores, report, recovery } = ready;
+    let Ready { address, metrics, cores, report, recovery } = ready;
     let found = match (report.is_new, report.was_clean) {
         (true, _) => "new".to_owned(),
         (false, true) => format!("recovered in {recovery:.1?} after a clean stop"),
@@ -63,10 +83,11 @@ fn announce(ready: &Ready, where_and_how: &str) {
     };
     let cluster = &report.cluster_id;
     let cores = if *cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
+    let metrics = metrics.map(|address| format!("; metrics at http://{address}/metrics")).unwrap_or_default();
     // Whoever does not listen does not keep the broker from running.
     let _ = writeln!(
         std::io::stdout(),
-        "ready {address} cluster {cluster}, {where_and_how} on {cores}; {found}; stop with Ctrl-C"
+        "ready {address} cluster {cluster}, {where_and_how} on {cores}; {found}{metrics}; stop with Ctrl-C"
     );
 }
 
@@ -106,7 +127,11 @@ impl Start {
             config.data_dir,
             size::show(config.memory.total)
         );
-        let options = BrokerOptions { config, accept_loss: self.accept_loss, cores: self.cores };
+        let metrics = match self.metrics {
+            Metrics::Off => None,
+            Metrics::At(endpoint) => Some(endpoint),
+        };
+        let options = BrokerOptions { config, accept_loss: self.accept_loss, cores: self.cores, metrics };
         match broker::run(options, stop, |ready| announce(ready, &where_and_how)) {
             Ok(Exit::Stopped(_)) => Ok(()),
             Ok(Exit::Fatal { message }) => Err(Failure::with_status(EXIT_FATAL as u8, message)),
@@ -198,6 +223,8 @@ mod tests {
             (&["--listen=9092"], "is not HOST:PORT, such as 127.0.0.1:9092"),
             (&["--set=num.partitions"], "not KEY=VALUE"),
             (&["--set=num.partition=1"], "did you mean num.partitions?"),
+            (&["--metrics=9644"], "is not HOST:PORT"),
+            (&["--metrics=none"], ", or off"),
             (&["--advertise=0.0.0.0:9092"], "clients cannot connect to 0.0.0.0:9092"),
             (&["--config=/no/such"], "cannot read the configuration /no/such"),
             (&["--data-dir="], "a value is required for '--data-dir <DIR>'"),

@@ -47,6 +47,7 @@ impl Broker {
             .args(["start", "--listen", "127.0.0.1:0", "--cores", &cores, "--memory", &memory, "--data-dir"])
             .arg(data_dir)
             .args(["--set", "corelog.journal.file.bytes=1048576", "--set", "message.max.bytes=65536"])
+            .args(if more.contains(&"--metrics") { &[][..] } else { &["--metrics", "off"] })
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

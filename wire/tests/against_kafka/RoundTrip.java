@@ -1,7 +1,7 @@
 // Has Kafka's own classes read every message in a folder, to the last byte, and write it again: the bytes must be the
 // same. Files are named <message>-<version>-<number>.
 //
-// usage: java -cp KAFKA_CLIENTS_JAR RoundTrip.java FOLDER
+// usage: java -cp KAFKA_JARS RoundTrip.java FOLDER
 
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
@@ -15,6 +15,19 @@ import org.apache.kafka.common.protocol.MessageUtil;
 import org.apache.kafka.common.protocol.Readable;
 
 public class RoundTrip {
+    // The records of the group coordinator lie in its own package.
+    private static Class<?> messageClass(String name) throws ClassNotFoundException {
+        try {
+            return Class.forName("org.apache.kafka.common.message." + name + "Data");
+        } catch (ClassNotFoundException missing) {
+            try {
+                return Class.forName("org.apache.kafka.common.message." + name);
+            } catch (ClassNotFoundException missingToo) {
+                return Class.forName("org.apache.kafka.coordinator.group.generated." + name);
+            }
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         List<Path> files;
         try (Stream<Path> listed = Files.list(Path.of(arguments[0]))) {
@@ -27,7 +40,7 @@ public class RoundTrip {
             byte[] bytes = Files.readAllBytes(file);
             ByteBuffer buffer = ByteBuffer.wrap(bytes);
             try {
-                Message message = (Message) Class.forName("org.apache.kafka.common.message." + name[0] + "Data")
+                Message message = (Message) messageClass(name[0])
                         .getConstructor(Readable.class, short.class)
                         .newInstance(new ByteBufferAccessor(buffer), version);
                 ByteBuffer written = MessageUtil.toByteBufferAccessor(message, version).buffer();

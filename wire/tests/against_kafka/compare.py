@@ -1,6 +1,6 @@
-"""Compares the schemas that `schemas print` wrote with the message definitions inside Kafka's client jar.
+"""Compares the schemas that `schemas print` wrote with the message definitions inside Kafka's jars.
 
-usage: compare.py KAFKA_CLIENTS_JAR SCHEMAS
+usage: compare.py SCHEMAS JAR...
 """
 
 import json
@@ -81,7 +81,12 @@ def kafka_fields(path, fields, common, parent_from, out):
 
 
 def main():
-    jar, schemas = zipfile.ZipFile(sys.argv[1]), open(sys.argv[2], encoding="utf-8").read().splitlines()
+    schemas = open(sys.argv[1], encoding="utf-8").read().splitlines()
+    definitions = {}
+    for jar in map(zipfile.ZipFile, sys.argv[2:]):
+        for name in jar.namelist():
+            if name.startswith("common/message/") and name.endswith(".json"):
+                definitions[name.split("/")[-1].removesuffix(".json")] = jar.read(name).decode()
     messages, ours = [], {}
     for line in schemas:
         name, *columns = line.split("\t")
@@ -96,10 +101,10 @@ def main():
             problems.append(f"{name}: {column} is {here} here and {theirs} in Kafka")
 
     for message, (key, versions, flexible) in messages:
-        text = jar.read(f"common/message/{message}.json").decode()
-        definition = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.M))
-        if definition["apiKey"] != int(key):
-            differ(message, "key", definition["apiKey"], key)
+        definition = json.loads(re.sub(r"^\s*//.*$", "", definitions[message], flags=re.M))
+        # What consumers say to each other has no key.
+        if definition.get("apiKey", -1) != int(key):
+            differ(message, "key", definition.get("apiKey", -1), key)
         if versions_of(definition["validVersions"]) != versions:
             differ(message, "versions", definition["validVersions"], versions)
         theirs_flexible = definition["flexibleVersions"]

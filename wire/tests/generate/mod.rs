@@ -53,8 +53,10 @@ impl From<UnservedApi> for Api {
     }
 }
 
-/// One side of an API.
+/// One side of an API, or a message that belongs to none.
 pub struct Entry {
+    pub name: &'static str,
+    /// Without name where there is none; its key is then what stands in front of a record's key, or -1.
     pub api: Api,
     pub is_request: bool,
     pub ty: FieldType,
@@ -69,7 +71,12 @@ pub type Converted = (usize, Result<Vec<u8>, EncodeError>);
 
 impl Entry {
     pub fn name(&self) -> String {
-        format!("{}{}", self.api.name, if self.is_request { "Request" } else { "Response" })
+        self.name.into()
+    }
+
+    /// Whether this is a request or a response.
+    pub fn is_of_api(&self) -> bool {
+        !self.api.name.is_empty()
     }
 
     /// Decodes all of `bytes` and encodes what was read again.
@@ -90,8 +97,19 @@ pub fn encode<'a>(message: &impl Message<'a>, version: i16) -> Result<Vec<u8>, E
 macro_rules! entries {
     ($($api:ident $($unserved:ident)?: $module:ident $request:ident $response:ident;)*) => {
         vec![$(
-            entries!(@entry (entries!(@api $api $($unserved)?)) true $module $request),
-            entries!(@entry (entries!(@api $api $($unserved)?)) false $module $response),
+            entries!(@entry (entries!(@api $api $($unserved)?)) true [corelog_wire::api::$module] $request),
+            entries!(@entry (entries!(@api $api $($unserved)?)) false [corelog_wire::api::$module] $response),
+        )*]
+    };
+    (without_api $($key:literal $($module:ident)::+ $message:ident;)*) => {
+        vec![$(
+            entries!(@entry (Api {
+                key: $key,
+                name: "",
+                versions: corelog_wire::$($module)::+::$message::VERSIONS,
+                flexible_from: corelog_wire::$($module)::+::$message::FLEXIBLE_FROM,
+                served: None,
+            }) false [corelog_wire::$($module)::+] $message),
         )*]
     };
     (@api $api:ident) => {
@@ -100,19 +118,20 @@ macro_rules! entries {
     (@api $api:ident unserved) => {
         UnservedApi::$api
     };
-    (@entry $api:tt $is_request:literal $module:ident $message:ident) => {
+    (@entry $api:tt $is_request:literal [$($module:tt)*] $message:ident) => {
         Entry {
+            name: stringify!($message),
             api: $api.into(),
             is_request: $is_request,
-            ty: <corelog_wire::api::$module::$message as Field>::TYPE,
+            ty: <$($module)*::$message as Field>::TYPE,
             decode: |bytes, version| {
                 let mut decoder = Decoder::new(bytes);
-                corelog_wire::api::$module::$message::decode(&mut decoder, version)?;
+                $($module)*::$message::decode(&mut decoder, version)?;
                 Ok(decoder.remaining())
             },
             convert: |bytes, from, to| {
                 let mut decoder = Decoder::new(bytes);
-                let message = corelog_wire::api::$module::$message::decode(&mut decoder, from)?;
+                let message = $($module)*::$message::decode(&mut decoder, from)?;
                 // Every element is read again by the comparison and by the formatting.
                 let copy = message;
                 assert_eq!(copy, message);
@@ -123,9 +142,9 @@ macro_rules! entries {
     };
 }
 
-/// Both sides of every API.
+/// Both sides of every API, and the messages that belong to none.
 pub fn entries() -> Vec<Entry> {
-    let entries = entries! {
+    let mut entries = entries! {
         Produce: produce ProduceRequest ProduceResponse;
         Fetch: fetch FetchRequest FetchResponse;
         ListOffsets: list_offsets ListOffsetsRequest ListOffsetsResponse;
@@ -154,6 +173,16 @@ pub fn entries() -> Vec<Entry> {
         UpdateFeatures: update_features UpdateFeaturesRequest UpdateFeaturesResponse;
         DescribeProducers: describe_producers DescribeProducersRequest DescribeProducersResponse;
         UnregisterBroker: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse;
+        OffsetCommit: offset_commit OffsetCommitRequest OffsetCommitResponse;
+        OffsetFetch: offset_fetch OffsetFetchRequest OffsetFetchResponse;
+        JoinGroup: join_group JoinGroupRequest JoinGroupResponse;
+        Heartbeat: heartbeat HeartbeatRequest HeartbeatResponse;
+        LeaveGroup: leave_group LeaveGroupRequest LeaveGroupResponse;
+        SyncGroup: sync_group SyncGroupRequest SyncGroupResponse;
+        DescribeGroups: describe_groups DescribeGroupsRequest DescribeGroupsResponse;
+        ListGroups: list_groups ListGroupsRequest ListGroupsResponse;
+        DeleteGroups: delete_groups DeleteGroupsRequest DeleteGroupsResponse;
+        OffsetDelete: offset_delete OffsetDeleteRequest OffsetDeleteResponse;
         DescribeTransactions unserved: describe_transactions DescribeTransactionsRequest DescribeTransactionsResponse;
         ListTransactions: list_transactions ListTransactionsRequest ListTransactionsResponse;
         GetTelemetrySubscriptions unserved: get_telemetry_subscriptions GetTelemetrySubscriptionsRequest GetTelemetrySubscriptionsResponse;
@@ -161,6 +190,15 @@ pub fn entries() -> Vec<Entry> {
         ListConfigResources: list_config_resources ListConfigResourcesRequest ListConfigResourcesResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");
+    entries.extend(entries! {
+        without_api
+        1 consumer_offsets OffsetCommitKey;
+        1 consumer_offsets OffsetCommitValue;
+        2 consumer_offsets GroupMetadataKey;
+        2 consumer_offsets GroupMetadataValue;
+        -1 consumer_protocol::subscription ConsumerProtocolSubscription;
+        -1 consumer_protocol::assignment ConsumerProtocolAssignment;
+    });
     entries
 }
 

@@ -1,14 +1,9 @@
 //! FindCoordinator: one node coordinates everything, so the answer is this broker for every key that can be one.
 //!
-//! Kafka looks up the leader of the internal partition that a key falls on, and creates the internal topic with the first
-//! question. Here a coordinator belongs to no topic, so it is always to be had.
-//!
-//! This API is served before those that a group's coordinator is for, because librdkafka below 2.11 compresses with LZ4
-//! only where FindCoordinator 0 is advertised, and sends the records as they are otherwise. But as long as committed
-//! offsets cannot be fetched here, no broker is named for a group: librdkafka 2.16 dies of a segmentation fault when a
-//! consumer that has a coordinator is assigned a partition at its committed offset and OffsetFetch is not advertised.
-//! Without one it waits, as it does for a coordinator that Kafka has not elected yet.
+//! The first question for a group creates the topic that the coordinators write, and is answered when it can be used. Kafka
+//! would answer with an error first and let the client come back.
 
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use corelog_replication::ids::BrokerId;
@@ -16,27 +11,32 @@ use corelog_replication::metadata::BrokerImage;
 use corelog_wire::api::find_coordinator::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse, GROUP_KEY, SHARE_KEY, TRANSACTION_KEY,
 };
-use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
 
-use super::{Call, Outcome};
-use crate::front::{Context, Identity};
+use super::{Call, Outcome, Parked, ReplyTo, Wait};
+use crate::coordinator::OFFSETS_TOPIC;
+use crate::front::{Context, Identity, Shared};
+use crate::mesh::FIRST;
 
 /// The first version that asks for several keys at once.
 const FIRST_WITH_KEYS: i16 = 4;
 /// The first version that knows share partitions.
 const FIRST_WITH_SHARES: i16 = 6;
 
-/// Whether clients may be sent to a group's coordinator: the module's description says what happens to them without
-/// OffsetFetch. It is 9 on the wire, JoinGroup is 11.
-const COORDINATES_GROUPS: bool = ApiKey::from_key(9).is_some() && ApiKey::from_key(11).is_some();
-
 /// What Kafka says where nothing is wrong, up to version 3.
 const NO_ERROR_MESSAGE: &str = "NONE";
 
-/// Answers at once.
-pub(crate) fn handle(identity: &Identity, cx: &Context<'_>, call: &Call<'_>) -> Outcome {
+/// A request, which may wait for the topic of the coordinators.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    to: ReplyTo,
+    key_type: i8,
+    keys: Vec<String>,
+}
+
+/// Answers at once, unless the topic of the group coordinators has to be created.
+pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<FindCoordinatorRequest<'_>>() {
         Ok(request) => request,
         Err(reason) => return Outcome::Close(reason),
@@ -44,27 +44,62 @@ pub(crate) fn handle(identity: &Identity, cx: &Context<'_>, call: &Call<'_>) -> 
     if let Err(reason) = call.check_entries(request.coordinator_keys.len()) {
         return Outcome::Close(reason);
     }
-    let version = call.to.version;
-    let here = cx.metadata.image().brokers().get(&BrokerId(identity.node_id));
-    let find = |key| coordinator(here, version, request.key_type, key);
-    if version >= FIRST_WITH_KEYS {
-        let coordinators: Vec<_> = request.coordinator_keys.iter().map(find).collect();
-        return call.to.answer(&FindCoordinatorResponse { coordinators: (&coordinators).into(), ..Default::default() });
+    let keys = match call.to.version >= FIRST_WITH_KEYS {
+        true => request.coordinator_keys.iter().map(ToString::to_string).collect(),
+        false => [request.key.to_string()].into(),
+    };
+    let pending = Pending { to: call.to, key_type: request.key_type, keys };
+    let wants_topic = pending.key_type == GROUP_KEY && !pending.keys.is_empty();
+    if !wants_topic || cx.metadata.image().topic_by_name(OFFSETS_TOPIC).is_some() {
+        return pending.answer(&shared.identity, cx);
     }
-    let Coordinator { node_id, host, port, error_code, error_message, .. } = find(request.key);
-    let error_message = if error_code.is_none() { Some(NO_ERROR_MESSAGE) } else { error_message };
-    call.to.answer(&FindCoordinatorResponse {
-        error_code,
-        error_message,
-        node_id,
-        host,
-        port,
-        ..FindCoordinatorResponse::default()
-    })
+    if !cx.seat.is_first() {
+        return Outcome::Elsewhere(FIRST);
+    }
+    match shared.creation.create_offsets_topic(cx) {
+        Ok(proposal) => {
+            let wait = Wait { proposals: [proposal].into(), weight: call.body.remaining() * 2, ..Wait::default() };
+            Outcome::Wait(Parked::FindCoordinator(pending), wait)
+        }
+        Err(_) => pending.answer(&shared.identity, cx),
+    }
+}
+
+impl Pending {
+    /// Answers with what there is now.
+    pub(crate) fn answer(self, identity: &Identity, cx: &Context<'_>) -> Outcome {
+        let version = self.to.version;
+        let image = cx.metadata.image();
+        let here = image.brokers().get(&BrokerId(identity.node_id));
+        let has_topic = image.topic_by_name(OFFSETS_TOPIC).is_some();
+        let find = |key| coordinator(here, has_topic, version, self.key_type, key);
+        if version >= FIRST_WITH_KEYS {
+            let coordinators: Vec<_> = self.keys.iter().map(|key| find(key)).collect();
+            return self
+                .to
+                .answer(&FindCoordinatorResponse { coordinators: (&coordinators).into(), ..Default::default() });
+        }
+        let Coordinator { node_id, host, port, error_code, error_message, .. } = find(&self.keys[0]);
+        let error_message = if error_code.is_none() { Some(NO_ERROR_MESSAGE) } else { error_message };
+        self.to.answer(&FindCoordinatorResponse {
+            error_code,
+            error_message,
+            node_id,
+            host,
+            port,
+            ..FindCoordinatorResponse::default()
+        })
+    }
 }
 
 /// This broker, or why no broker coordinates the key.
-fn coordinator<'a>(here: Option<&'a BrokerImage>, version: i16, key_type: i8, key: &'a str) -> Coordinator<'a> {
+fn coordinator<'a>(
+    here: Option<&'a BrokerImage>,
+    has_topic: bool,
+    version: i16,
+    key_type: i8,
+    key: &'a str,
+) -> Coordinator<'a> {
     let nobody = |error_code, message| Coordinator {
         key,
         node_id: -1,
@@ -74,8 +109,8 @@ fn coordinator<'a>(here: Option<&'a BrokerImage>, version: i16, key_type: i8, ke
         error_message: Some(message),
     };
     match key_type {
-        GROUP_KEY if !COORDINATES_GROUPS => {
-            return nobody(ErrorCode::COORDINATOR_NOT_AVAILABLE, "this broker does not serve consumer groups yet");
+        GROUP_KEY if !has_topic => {
+            return nobody(ErrorCode::COORDINATOR_NOT_AVAILABLE, "the topic of committed offsets could not be created");
         }
         GROUP_KEY | TRANSACTION_KEY => {}
         SHARE_KEY if version < FIRST_WITH_SHARES => {
@@ -116,6 +151,8 @@ mod tests {
     use alloc::string::{String, ToString};
     use alloc::vec;
 
+    use corelog_wire::api_key::ApiKey;
+
     use super::*;
     use crate::front::testing::{Host, NODE_ID, decode};
     use crate::io::ConnectionId;
@@ -151,15 +188,12 @@ mod tests {
     fn every_version_finds_this_broker() {
         let mut host = Host::new();
         let id = host.open(1);
-        let of_groups = match COORDINATES_GROUPS {
-            true => ErrorCode::NONE,
-            false => ErrorCode::COORDINATOR_NOT_AVAILABLE,
-        };
+        host.create_topic(OFFSETS_TOPIC, 1, &[]);
         for version in 0..=6 {
             // Version 0 knows groups only.
             let types: &[_] = match version {
-                0 => &[(GROUP_KEY, of_groups)],
-                _ => &[(GROUP_KEY, of_groups), (TRANSACTION_KEY, ErrorCode::NONE)],
+                0 => &[(GROUP_KEY, ErrorCode::NONE)],
+                _ => &[(GROUP_KEY, ErrorCode::NONE), (TRANSACTION_KEY, ErrorCode::NONE)],
             };
             for (key_type, expected) in types {
                 for key in ["a", ""] {

@@ -24,6 +24,7 @@ use corelog_wire::ids::TopicId;
 use super::create_topics::check_config;
 use super::{Call, Outcome, Parked, ReplyTo, Wait};
 use crate::config::BrokerConfig;
+use crate::coordinator::OFFSETS_TOPIC;
 use crate::front::{Context, Shared, draw_topic_id};
 use crate::mesh::FIRST;
 
@@ -35,7 +36,7 @@ pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// Create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
 pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// Topics that coordinators write; clients hear that they are not ordinary ones.
-const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
 
 /// Whether a topic is one of Kafka's own.
 pub(crate) fn is_internal(name: &str) -> bool {
@@ -140,31 +141,62 @@ impl TopicCreation {
         }
     }
 
+    /// Creates the topic of the group coordinators, as they want it, unless that is under way already.
+    ///
+    /// # Errors
+    /// Why it will not come into being.
+    pub(super) fn create_offsets_topic(&mut self, cx: &mut Context<'_>) -> Result<ProposalId, Rejection> {
+        if let Some(proposal) = self.under_way.get(OFFSETS_TOPIC) {
+            return Ok(*proposal);
+        }
+        let groups = &cx.config.groups;
+        let brokers = i16::try_from(cx.metadata.image().brokers().len()).unwrap_or(i16::MAX);
+        let segment_bytes = groups.topic_segment_bytes.to_string();
+        let topic = NewTopic {
+            name: OFFSETS_TOPIC,
+            num_partitions: groups.topic_partitions,
+            replication_factor: groups.topic_replication_factor.min(brokers.max(1)),
+            configs: vec![
+                ("cleanup.policy", Some("compact")),
+                ("compression.type", Some("producer")),
+                ("segment.bytes", Some(&segment_bytes)),
+            ],
+            ..NewTopic::default()
+        };
+        let mut results = self.create_with(cx, &[topic]);
+        results.pop().expect("one result for each topic").1
+    }
+
     /// Creates topics with the broker's defaults. There is one result per name.
-    fn create(
-        &mut self,
-        cx: &mut Context<'_>,
-        names: &[&str],
-    ) -> impl Iterator<Item = (String, Result<ProposalId, Rejection>)> {
+    fn create(&mut self, cx: &mut Context<'_>, names: &[&str]) -> Vec<(String, Result<ProposalId, Rejection>)> {
         let defaults = NewTopic { num_partitions: -1, replication_factor: -1, ..NewTopic::default() };
         let topics: Vec<_> = names.iter().map(|name| NewTopic { name, ..defaults.clone() }).collect();
+        self.create_with(cx, &topics)
+    }
+
+    fn create_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        topics: &[NewTopic<'_>],
+    ) -> Vec<(String, Result<ProposalId, Rejection>)> {
         let config = cx.config;
         let results = controller::create_topics(
             cx.metadata.image(),
-            &topics,
+            topics,
             &topic_defaults(config),
             &mut || draw_topic_id(&mut self.random),
             &|key, value| check_config(config, key, value),
             false,
         );
-        results.into_iter().map(|TopicResult { name, outcome }| {
+        let propose = |TopicResult { name, outcome }: TopicResult| {
             let proposal = outcome.and_then(|created| Ok(cx.metadata.propose(&created.records)?));
             if let Ok(proposal) = proposal {
                 self.under_way.insert(name.clone(), proposal);
                 self.names.insert(proposal, name.clone());
             }
             (name, proposal)
-        })
+        };
+        results.into_iter().map(propose).collect()
     }
 }
 
@@ -181,7 +213,8 @@ impl Pending {
     /// Whether topics may have to be created.
     fn misses_any(&self, cx: &Context<'_>) -> bool {
         let Wanted::Names(names) = &self.wanted else { return false };
-        names.iter().any(|name| !is_internal(name) && cx.metadata.image().topic_by_name(name).is_none())
+        let may_be_created = |name: &String| name == OFFSETS_TOPIC || !is_internal(name);
+        names.iter().any(|name| may_be_created(name) && cx.metadata.image().topic_by_name(name).is_none())
     }
 
     /// Sets about creating the topics that do not exist.
@@ -192,10 +225,16 @@ impl Pending {
         for name in names {
             match shared.creation.under_way.get(name) {
                 Some(proposal) => proposals.push(*proposal),
-                // A coordinator's topic has to be made as the coordinator wants it; there is none yet.
+                None if cx.metadata.image().topic_by_name(name).is_some() => {}
+                None if name == OFFSETS_TOPIC => match shared.creation.create_offsets_topic(cx) {
+                    Ok(proposal) => proposals.push(proposal),
+                    Err(rejection) => {
+                        self.refused.insert(name.clone(), client_error(rejection.code));
+                    }
+                },
+                // A coordinator's topic has to be made as the coordinator wants it; there is none for these yet.
                 None if is_internal(name) => {}
-                None if cx.metadata.image().topic_by_name(name).is_none() => missing.push(name.as_str()),
-                None => {}
+                None => missing.push(name.as_str()),
             }
         }
         if missing.is_empty() {

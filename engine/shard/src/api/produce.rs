@@ -378,7 +378,12 @@ impl Pending {
                     return Outcome::NoRoom(Unfinished { pending: self, next_bytes, work });
                 }
                 match append(cx, &terms, known.as_deref(), partition.index, partition.records, work.take()) {
-                    Step::Done(result) => self.partitions.push(result),
+                    Step::Done(result) => {
+                        if let Some(topic) = known.as_deref().filter(|_| result.is_ours && !result.error.is_none()) {
+                            cx.logs.note_refused(topic.id(), partition.index);
+                        }
+                        self.partitions.push(result);
+                    }
                     Step::Later(work) => {
                         return Outcome::NoRoom(Unfinished { pending: self, next_bytes, work: Some(work) });
                     }

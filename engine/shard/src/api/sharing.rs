@@ -15,8 +15,10 @@ use corelog_wire::api::describe_log_dirs::DescribeLogDirsPartition;
 use corelog_wire::api::list_offsets::ListOffsetsPartitionResponse;
 use corelog_wire::api::offset_for_leader_epoch::EpochEndOffset;
 use corelog_wire::api_key::ApiKey;
+use corelog_wire::error_code::ErrorCode;
 
-use super::{describe_producers, fetch, produce};
+use super::{describe_groups, describe_producers, fetch, offset_fetch, produce};
+use crate::coordinator::requests::Listed;
 use crate::front::Context;
 use crate::log::PartitionId;
 use crate::mesh::ShardIndex;
@@ -35,6 +37,14 @@ pub(crate) enum ShareAnswer {
     OffsetForLeaderEpoch(Vec<(usize, EpochEndOffset)>),
     /// Of DeleteRecords.
     DeleteRecords(Vec<(usize, DeleteRecordsPartitionResult)>),
+    /// Of OffsetFetch, with the entry of the request for each group.
+    OffsetFetch(Vec<(usize, offset_fetch::Found)>),
+    /// Of DescribeGroups, likewise.
+    DescribeGroups(Vec<(usize, describe_groups::Found)>),
+    /// Of ListGroups.
+    ListGroups(Result<Vec<Listed>, ErrorCode>),
+    /// Of DeleteGroups: the group and its error, with its entry.
+    DeleteGroups(Vec<(usize, (String, ErrorCode))>),
     /// Of DescribeLogDirs, by topic.
     DescribeLogDirs(BTreeMap<String, Vec<DescribeLogDirsPartition>>),
     /// Of DescribeProducers.
@@ -64,6 +74,16 @@ pub(crate) fn changes_metadata(api: ApiKey) -> bool {
         | ApiKey::DescribeCluster
         | ApiKey::DescribeLogDirs
         | ApiKey::FindCoordinator
+        | ApiKey::JoinGroup
+        | ApiKey::SyncGroup
+        | ApiKey::Heartbeat
+        | ApiKey::LeaveGroup
+        | ApiKey::OffsetCommit
+        | ApiKey::OffsetFetch
+        | ApiKey::OffsetDelete
+        | ApiKey::DescribeGroups
+        | ApiKey::ListGroups
+        | ApiKey::DeleteGroups
         | ApiKey::DescribeTopicPartitions
         | ApiKey::AlterReplicaLogDirs
         | ApiKey::ElectLeaders

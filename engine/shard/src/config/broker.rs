@@ -5,6 +5,7 @@ mod keys;
 pub use keys::BROKER_KEYS;
 
 use super::dynamic::{Dynamic, Values};
+use super::groups::GroupsConfig;
 use super::inert;
 use super::key::{ConfigError, ConfigKey, Effect, Value, find, set_defaults};
 use super::known;
@@ -140,6 +141,8 @@ pub struct BrokerConfig {
     pub retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`: how long an idle producer's state is kept.
     pub producer_id_expiration_ms: u64,
+    /// Consumer groups and their committed offsets.
+    pub groups: GroupsConfig,
     /// What `corelog.memory.bytes` allows, divided.
     pub memory: MemoryBudget,
     /// The shape of the journals.
@@ -190,6 +193,7 @@ impl Default for BrokerConfig {
             fetch_sessions_max: 0,
             retention_check_interval_ms: 0,
             producer_id_expiration_ms: 0,
+            groups: GroupsConfig::default(),
             memory: MemoryBudget::from_total(0),
             journal: JournalConfig {
                 file_bytes: 1,

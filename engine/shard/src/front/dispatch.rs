@@ -2,6 +2,8 @@
 //!
 //! Routes only, and the only place that names every API's handler.
 
+use core::net::IpAddr;
+
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
 use corelog_replication::quorum::ProposalId;
@@ -10,17 +12,19 @@ use corelog_wire::api_key::ApiKey;
 use super::{Context, Front};
 use crate::api::{self, Call, Outcome, Parked};
 use crate::connection::RequestId;
+use crate::coordinator::Reply;
 use crate::mesh::FIRST;
 
 impl Front {
     /// Calls the handler of a request.
-    pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes) {
+    pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, peer: IpAddr, frame: &Bytes) {
         let mut call = match Call::decode_header(frame) {
             Ok(call) => call,
             Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
         };
+        call.peer = peer;
         call.is_share = !cx.seat.is_home_of(id.connection);
-        let shared = &mut self.shared;
+        let (shared, groups) = (&mut self.shared, &mut self.coordinator);
         let outcome = match call.to.api {
             api if api::sharing::changes_metadata(api) && !cx.seat.is_first() => Outcome::Elsewhere(FIRST),
             ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, &call),
@@ -34,7 +38,17 @@ impl Front {
             ApiKey::DeleteRecords => api::delete_records::handle(cx, &call),
             ApiKey::InitProducerId => api::init_producer_id::handle(shared, cx, &call),
             ApiKey::OffsetForLeaderEpoch => api::offset_for_leader_epoch::handle(cx, &call),
-            ApiKey::FindCoordinator => api::find_coordinator::handle(&shared.identity, cx, &call),
+            ApiKey::FindCoordinator => api::find_coordinator::handle(shared, cx, &call),
+            ApiKey::JoinGroup => api::join_group::handle(groups, cx, id, &call),
+            ApiKey::SyncGroup => api::sync_group::handle(groups, cx, id, &call),
+            ApiKey::Heartbeat => api::heartbeat::handle(groups, cx, &call),
+            ApiKey::LeaveGroup => api::leave_group::handle(groups, cx, &call),
+            ApiKey::OffsetCommit => api::offset_commit::handle(groups, cx, id, &call),
+            ApiKey::OffsetFetch => api::offset_fetch::handle(groups, cx, &call),
+            ApiKey::OffsetDelete => api::offset_delete::handle(groups, cx, id, &call),
+            ApiKey::DescribeGroups => api::describe_groups::handle(groups, cx, &call),
+            ApiKey::ListGroups => api::list_groups::handle(groups, cx, &call),
+            ApiKey::DeleteGroups => api::delete_groups::handle(groups, cx, id, &call),
             ApiKey::DescribeCluster => api::describe_cluster::handle(&shared.identity, cx, &call),
             ApiKey::DescribeLogDirs => api::describe_log_dirs::handle(cx, &call),
             ApiKey::DescribeTopicPartitions => api::describe_topic_partitions::handle(cx, &call),
@@ -55,6 +69,31 @@ impl Front {
             ApiKey::ListConfigResources => api::list_config_resources::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
+        self.reply_to_members(cx);
+    }
+
+    /// Answers those for whom their group has decided.
+    pub(super) fn reply_to_members(&mut self, cx: &mut Context<'_>) {
+        while let Some(reply) = self.coordinator.next_reply() {
+            let id = reply.request();
+            if let (Some(Parked::DeleteGroups(pending)), Reply::Written(waiter, result)) =
+                (self.purgatory.get_mut(id), &reply)
+                && !pending.written(waiter.entry, *result)
+            {
+                continue;
+            }
+            // Who is gone, or has waited too long, hears nothing.
+            let Some(parked) = self.purgatory.take(id) else { continue };
+            let outcome = match (parked, reply) {
+                (Parked::JoinGroup(pending), Reply::Join(_, answer)) => pending.answer(&answer),
+                (Parked::SyncGroup(pending), Reply::Sync(_, answer)) => pending.answer(&answer),
+                (Parked::OffsetCommit(pending), Reply::Written(_, result)) => pending.answer(result),
+                (Parked::OffsetDelete(pending), Reply::Written(_, result)) => pending.answer(result),
+                (Parked::DeleteGroups(pending), Reply::Written(..)) => pending.answer(),
+                (parked, reply) => unreachable!("{reply:?} is no answer for {parked:?}"),
+            };
+            self.settle_and_flush(cx, id, outcome);
+        }
     }
 
     /// Answers a request for which nothing is missing any more.
@@ -66,6 +105,10 @@ impl Front {
             Some(Parked::OffsetForLeaderEpoch(pending)) => pending.answer(),
             Some(Parked::DescribeLogDirs(pending)) => pending.answer(cx),
             Some(Parked::DescribeProducers(pending)) => pending.answer(),
+            Some(Parked::OffsetFetch(pending)) => pending.answer(),
+            Some(Parked::DescribeGroups(pending)) => pending.answer(),
+            Some(Parked::ListGroups(pending)) => pending.answer(),
+            Some(Parked::DeleteGroups(pending)) => pending.answer(),
             other => unreachable!("{other:?} is answered elsewhere"),
         };
         self.settle_and_flush(cx, id, outcome);
@@ -84,7 +127,7 @@ impl Front {
                 Parked::CreateTopics(pending) => pending.decided(proposal, &outcome),
                 Parked::CreatePartitions(pending) => pending.decided(proposal, &outcome),
                 Parked::DeleteTopics(pending) => pending.decided(proposal, &outcome),
-                Parked::InitProducerId(_) => true,
+                Parked::InitProducerId(_) | Parked::FindCoordinator(_) => true,
                 Parked::ConfigChanges(pending) => pending.decided(proposal, &outcome),
                 Parked::AlterClientQuotas(pending) => pending.decided(proposal, &outcome),
                 _ => {
@@ -101,6 +144,7 @@ impl Front {
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
                     Parked::ConfigChanges(pending) => pending.answer(),
                     Parked::AlterClientQuotas(pending) => pending.answer(),
+                    Parked::FindCoordinator(pending) => pending.answer(&self.shared.identity, cx),
                     _ => {
                         unreachable!("as above")
                     }
@@ -119,6 +163,9 @@ pub(super) fn expired(cx: &mut Context<'_>, parked: Parked) -> Outcome {
         Parked::CreatePartitions(pending) => pending.expired(),
         Parked::DeleteTopics(pending) => pending.expired(),
         Parked::DeleteRecords(pending) => pending.answer(cx),
+        Parked::OffsetCommit(pending) => pending.expired(),
+        Parked::OffsetDelete(pending) => pending.expired(),
+        Parked::DeleteGroups(pending) => pending.expired(),
         other => unreachable!("{other:?} has no deadline"),
     }
 }

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use super::{Context, Front, Producer};
 use crate::api::fetch::shares::{Ask, take};
 use crate::api::sharing::ShareAnswer;
-use crate::api::{Call, Outcome, Parked};
+use crate::api::{Call, NOBODY, Outcome, Parked};
 use crate::connection::RequestId;
 use crate::io::{Action, ConnectionId};
 use crate::limits;
 use crate::mesh::{Answer, Asked, Body, Message, ShardIndex};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use corelog_wire::api_key::ApiKey;
 
 /// The frames of this shard's connections that other shards have and have not answered, with their bytes.
@@ -28,11 +29,18 @@ pub(super) struct LentFrames {
 
 impl LentFrames {
     /// Asks another shard to do its share of a request, or all of it.
-    pub(super) fn lend(&mut self, cx: &mut Context<'_>, owner: ShardIndex, request: RequestId, frame: &Bytes) {
+    pub(super) fn lend(
+        &mut self,
+        cx: &mut Context<'_>,
+        owner: ShardIndex,
+        request: RequestId,
+        peer: IpAddr,
+        frame: &Bytes,
+    ) {
         let before = self.frames.insert((request, owner), frame.len());
         assert!(before.is_none(), "a shard is asked once");
         self.bytes += frame.len();
-        ask(cx, owner, request, Asked::Frame(frame.clone()));
+        ask(cx, owner, request, Asked::Frame { frame: frame.clone(), peer });
     }
 
     /// A shard has answered.
@@ -44,6 +52,11 @@ impl LentFrames {
     pub(super) fn are_too_many(&self, cx: &Context<'_>) -> bool {
         let share = cx.config.memory.frames / limits::LENT_FRAMES_SHARE / u64::from(cx.seat.shards);
         self.bytes >= usize::try_from(share).unwrap_or(usize::MAX).max(limits::LENT_FRAMES_BYTES_MIN)
+    }
+
+    /// Their bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many there are.
@@ -91,15 +104,15 @@ impl Front {
                 let outcome = take(cx, share);
                 self.settle_share(cx, request, &Bytes::new(), outcome);
             }
-            Asked::Frame(frame) if super::has_key(&frame, ApiKey::Produce) => {
+            Asked::Frame { frame, peer } if super::has_key(&frame, ApiKey::Produce) => {
                 if self.wait_for_room.is_empty() && cx.logs.can_accept(0) {
-                    self.handle(cx, request, &frame);
+                    self.handle(cx, request, peer, &frame);
                 } else {
                     self.shares_without_room.insert(request, (None, frame));
                     self.wait_for_room.push_back(Producer::Share(request));
                 }
             }
-            Asked::Frame(frame) => self.handle(cx, request, &frame),
+            Asked::Frame { frame, peer } => self.handle(cx, request, peer, &frame),
         }
     }
 
@@ -108,7 +121,7 @@ impl Front {
         let (unfinished, frame) = self.shares_without_room.remove(&request).expect("the caller has seen it");
         assert_eq!(self.wait_for_room.pop_front(), Some(Producer::Share(request)), "it was its turn");
         match unfinished {
-            None => self.handle(cx, request, &frame),
+            None => self.handle(cx, request, NOBODY, &frame),
             Some(unfinished) => {
                 let mut call = Call::decode_header(&frame).expect("it was decoded before");
                 call.is_share = true;
@@ -205,6 +218,18 @@ impl Front {
             }
             (Parked::DescribeProducers(pending), Answer::Share(ShareAnswer::DescribeProducers(results))) => {
                 pending.joined(from, results)
+            }
+            (Parked::OffsetFetch(pending), Answer::Share(ShareAnswer::OffsetFetch(groups))) => {
+                pending.joined(from, groups)
+            }
+            (Parked::DescribeGroups(pending), Answer::Share(ShareAnswer::DescribeGroups(groups))) => {
+                pending.joined(from, groups)
+            }
+            (Parked::ListGroups(pending), Answer::Share(ShareAnswer::ListGroups(groups))) => {
+                pending.joined(from, groups)
+            }
+            (Parked::DeleteGroups(pending), Answer::Share(ShareAnswer::DeleteGroups(groups))) => {
+                pending.joined(from, groups)
             }
             (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
                 self.read_bytes += pending.joined(from, results);

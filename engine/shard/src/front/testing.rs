@@ -381,6 +381,19 @@ impl Host {
         self.act(actions);
     }
 
+    /// An event of the first shard, without the end of the turn.
+    pub(crate) fn queue(&mut self, event: Event, actions: &mut Vec<Action>) {
+        self.shards[0].handle(self.now, event, actions);
+    }
+
+    /// Every shard is asked to stop.
+    pub(crate) fn stop_all(&mut self) {
+        for shard in self.seats() {
+            self.turn_of(shard, Event::Stop);
+        }
+        self.deliver();
+    }
+
     /// Whether the shard wants another turn at once.
     pub(crate) fn has_more(&self) -> bool {
         self.next_deadline_us().is_some_and(|at_us| at_us <= self.now.monotonic_us)

@@ -133,6 +133,8 @@ pub struct Journal {
     commits: VecDeque<Commit>,
     writes: Vec<(OpId, u64)>,
     unwritten_bytes: usize,
+    /// Of all commits that were submitted since the start.
+    submitted_bytes: u64,
     wanted: usize,
     syncing: Option<Syncing>,
     written: u64,
@@ -167,6 +169,7 @@ impl Journal {
             open: None,
             commits: VecDeque::new(),
             unwritten_bytes: 0,
+            submitted_bytes: 0,
             wanted: 0,
             syncing: None,
             written: origin.end,
@@ -198,6 +201,21 @@ impl Journal {
             Durability::Write => sequence <= self.written,
             Durability::Memory => true,
         }
+    }
+
+    /// The last commit that was submitted.
+    pub fn submitted_sequence(&self) -> u64 {
+        self.commits.back().map_or(self.durable, |commit| commit.sequence)
+    }
+
+    /// Bytes of the commits that were submitted since the start.
+    pub fn submitted_bytes(&self) -> u64 {
+        self.submitted_bytes
+    }
+
+    /// Bytes of commits that are gathered or being written.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.unwritten_bytes
     }
 
     /// The ordinal of the oldest file in use.
@@ -417,8 +435,8 @@ impl Journal {
     fn submit(&mut self, pending: PendingCommit, metadata_offset: u64, ids: &mut Ids, actions: &mut Vec<Action>) {
         let (sequence, ordinal, slot, offset) = (pending.sequence, pending.ordinal, pending.slot, pending.offset);
         let (durable, carries, write_len) = (pending.durable, !pending.is_empty(), pending.write_len());
-        let last = self.commits.back().map_or(self.durable, |commit| commit.sequence);
-        assert_eq!(sequence, last + 1, "commits are submitted in order");
+        self.submitted_bytes += write_len as u64;
+        assert_eq!(sequence, self.submitted_sequence() + 1, "commits are submitted in order");
         assert!(self.durable < sequence);
         let header = CommitHeader {
             flags: if carries { 0 } else { FLAG_CLOSING },

@@ -17,6 +17,7 @@ use crate::ids::Ids;
 use crate::io::{Action, FileId, IoError, LogLevel, Now, OpId};
 use crate::journal::{EntryKind, Journal, NewEntry};
 use crate::limits;
+use crate::metrics::{Commits, LogCounts, LogFigures};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -158,6 +159,8 @@ pub struct Logs {
     pub(super) repair: IndexRepair,
     pub(super) progress: Progress,
     pub(super) reached: Reached,
+    counts: LogCounts,
+    commits: Commits,
 }
 
 impl Logs {
@@ -192,6 +195,8 @@ impl Logs {
             repair: IndexRepair::default(),
             progress: Progress::default(),
             reached,
+            counts: LogCounts::default(),
+            commits: Commits::new(reached.written),
         }
     }
 
@@ -235,6 +240,13 @@ impl Logs {
     /// The partitions that exist.
     pub fn iter(&self) -> impl Iterator<Item = &Partition> {
         self.partitions.iter().flatten().map(|p| &**p)
+    }
+
+    /// Partitions that exist, of so many places from this one on, and the place behind them if there are more.
+    pub fn some(&self, from: usize, places: usize) -> (impl Iterator<Item = &Partition>, Option<usize>) {
+        let end = from.saturating_add(places).min(self.partitions.len());
+        let some = self.partitions.get(from..end).unwrap_or_default().iter().flatten().map(|p| &**p);
+        (some, (end < self.partitions.len()).then_some(end))
     }
 
     /// Changes a topic's configuration; it counts from the next append on.
@@ -297,6 +309,48 @@ impl Logs {
     /// Memory of the tail cache, clean and dirty, in bytes.
     pub fn tail_memory(&self) -> usize {
         self.tail_memory
+    }
+
+    /// What was counted beside the partitions.
+    pub fn counts(&self) -> &LogCounts {
+        &self.counts
+    }
+
+    /// The commits of the journal.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
+    /// Records for this partition were refused.
+    pub(crate) fn note_refused(&mut self, topic: TopicId, partition: i32) {
+        if let Some(id) = self.find(topic, partition) {
+            let counts = &mut self.partition_mut(id).counts;
+            counts.produce_requests += 1;
+            counts.failed_produce_requests += 1;
+        }
+    }
+
+    /// What the logs hold.
+    pub fn figures(&self) -> LogFigures {
+        let (journal, volume) = (&self.journal, self.volume);
+        LogFigures {
+            counts: self.counts,
+            tail_bytes: self.tail_memory as u64,
+            tail_bytes_max: self.limits.tail_bytes as u64,
+            dirty_bytes: self.dirty_bytes,
+            write_back_jobs: self.write_back.jobs_in_flight() as u64,
+            read_bytes: self.reads.reserved_bytes() as u64,
+            index_bytes: self.reads.index_bytes() as u64,
+            journal_files_used: journal.files_in_use() as u64,
+            journal_files_max: journal.geometry().files_max as u64,
+            journal_used_bytes: journal.bytes_in_use(),
+            journal_file_bytes: journal.geometry().file_len,
+            journal_written_bytes: journal.submitted_bytes(),
+            journal_unwritten_bytes: journal.unwritten_bytes() as u64,
+            is_disk_full: self.disk_full.is_some(),
+            volume_free_bytes: volume.map_or(0, |volume| volume.free_bytes),
+            volume_bytes: volume.map_or(0, |volume| volume.total_bytes),
+        }
     }
 
     /// Whether what was to be written back last found no space.
@@ -425,6 +479,9 @@ impl Logs {
         }
         self.tail_memory += partition.tail.memory() - memory;
         self.dirty_bytes += v.size as u64;
+        partition.counts.produce_requests += 1;
+        partition.counts.bytes_in += v.size as u64;
+        partition.counts.records_in += v.record_count.unsigned_abs() as u64;
         self.disk_room -= v.size as u64;
         if partition.listed_ordinal != placed.ordinal {
             partition.listed_ordinal = placed.ordinal;
@@ -468,17 +525,21 @@ impl Logs {
         in_place: bool,
         actions: &mut Vec<Action>,
     ) -> Read {
-        let partition = self.partition(id);
+        let partition = self.partitions[id.0 as usize].as_deref_mut().expect("the caller found it");
+        partition.counts.fetch_requests += 1;
         if from < partition.log_start || from > partition.high_watermark {
+            partition.counts.failed_fetch_requests += 1;
             return Read::OutOfRange;
         }
         if from == partition.high_watermark {
             return Read::Records { segments: Vec::new(), bytes: 0 };
         }
         if let Some((segments, bytes)) = partition.read_tail(from, max_bytes, whole_first) {
+            partition.counts.bytes_out += bytes as u64;
+            self.counts.tail_hits += 1;
             return Read::Records { segments, bytes };
         }
-        let partition = self.partitions[id.0 as usize].as_deref().expect("found above");
+        self.counts.tail_misses += 1;
         self.reads.fetch(partition, from, max_bytes, whole_first, in_place, self.block, &mut self.ids, actions)
     }
 
@@ -529,6 +590,7 @@ impl Logs {
     pub fn remove(&mut self, id: PartitionId, actions: &mut Vec<Action>) {
         let Some(mut partition) = self.partitions[id.0 as usize].take() else { return };
         self.by_key.remove(&(partition.topic_id, partition.index));
+        self.counts.removed.add(&partition.counts);
         self.tail_memory -= partition.tail.memory();
         self.dirty_bytes -= partition.dirty_bytes();
         // Who waits for its records is told that it is gone, and must not look at it before.
@@ -574,7 +636,11 @@ impl Logs {
             return self.reads.abandoned(op, result.is_err(), &mut self.ids, actions);
         };
         let partition = self.partitions[id.0 as usize].as_deref_mut().expect("its reads are not abandoned");
+        let before = self.progress.reads.len();
         self.reads.completed(partition, op, result, self.block, &mut self.ids, &mut self.progress, actions);
+        for (_, result) in &self.progress.reads[before..] {
+            self.counts.segment_bytes += partition.counts.fetched(result);
+        }
     }
 
     /// The end of a turn: commits are cut, watermarks moved, disk jobs started.
@@ -594,6 +660,7 @@ impl Logs {
             self.journal.request_sync(&mut self.ids, actions);
         }
         self.journal.cut(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
+        self.commits.submitted(self.journal.submitted_sequence(), now.monotonic_us);
         self.journal.close_if_idle(now.monotonic_us, self.metadata_offset, &mut self.ids, actions);
         self.note_reached(now, actions);
         self.evict();
@@ -611,6 +678,7 @@ impl Logs {
             return;
         }
         self.reached = reached;
+        self.commits.durable(reached.durable, now.monotonic_us);
         self.progress.acks = true;
         while let Some((_, id)) = self.awaiting_durable.pop_front_if(|(sequence, _)| *sequence <= reached.durable) {
             self.advance(id);

@@ -12,6 +12,7 @@ use super::segment::{AppendedToSegment, Segment};
 use super::tail::{Batch, ChunkPool, Tail};
 use super::{AckPoint, Flushed, PartitionId, Reached};
 use crate::config::{Durability, TopicConfig};
+use crate::metrics::PartitionCounts;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -64,6 +65,8 @@ pub struct Partition {
     pub unflushed_records: u64,
     /// The last log start that is in the journal and not durable yet, and when it will be.
     pub log_start_pending: Option<(i64, AckPoint)>,
+    /// What was counted.
+    pub counts: PartitionCounts,
 }
 
 /// A batch about to be appended, as validation described it.
@@ -131,6 +134,7 @@ impl Partition {
             listed_ordinal: 0,
             unflushed_records: 0,
             log_start_pending: None,
+            counts: PartitionCounts::default(),
         }
     }
 

@@ -152,6 +152,16 @@ impl Reads {
         self.jobs.contains_key(&op) || self.abandoned.contains_key(&op) || self.closing.contains(&op)
     }
 
+    /// Memory of reads in flight.
+    pub(super) fn reserved_bytes(&self) -> usize {
+        self.reserved_bytes
+    }
+
+    /// Memory of indexes.
+    pub(super) fn index_bytes(&self) -> usize {
+        self.index_bytes
+    }
+
     pub(super) fn partition_of(&self, op: OpId) -> Option<PartitionId> {
         self.jobs.get(&op).map(|job| job.partition)
     }

@@ -148,6 +148,10 @@ impl WriteBack {
         self.out_of_space
     }
 
+    pub(super) fn jobs_in_flight(&self) -> usize {
+        self.jobs.len()
+    }
+
     pub(super) fn next_deadline_us(&self) -> Option<u64> {
         self.retry_at_us
     }

@@ -3,6 +3,7 @@
 mod calling;
 mod connecting;
 mod consuming;
+mod grouping;
 mod producing;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -21,6 +21,8 @@ pub struct Fetched {
     pub from: i64,
     /// The offset behind what was read: where the next fetch begins.
     pub next: i64,
+    /// The leader epoch of the last batch that was read, or -1.
+    pub leader_epoch: i32,
     /// Up to where there was something to read when the broker answered: the high watermark, or the last stable offset.
     pub end: i64,
     /// The high watermark.
@@ -33,7 +35,7 @@ pub struct Fetched {
     pub(super) aborted: Vec<(i64, i64)>,
     pub(super) check_crcs: bool,
     /// The assignment it is of.
-    pub(super) place: usize,
+    pub(super) place: u64,
 }
 
 /// Records that cannot be read.

@@ -13,7 +13,7 @@ use corelog_wire::ids::TopicId;
 use corelog_wire::record_batch::batches;
 
 use super::fetched::Fetched;
-use super::{Consumer, Position, ReadError, ReadEvent, Request, State};
+use super::{Assignment, Consumer, Position, ReadError, ReadEvent, Request, State};
 use crate::cluster::{Cluster, Tag};
 use crate::connection::{Answer, ConnectionError};
 
@@ -23,15 +23,15 @@ const FETCH_BY_ID: i16 = 13;
 impl Consumer {
     /// Sends requests to every leader that has none under way of that kind.
     pub(super) fn ask(&mut self, now: Duration, cluster: &mut Cluster) {
-        let mut wanted: BTreeMap<(i32, bool), Vec<usize>> = BTreeMap::new();
-        for (index, assignment) in self.assignments.iter().enumerate() {
+        let mut wanted: BTreeMap<(i32, bool), Vec<u64>> = BTreeMap::new();
+        for (place, assignment) in &self.assignments {
             if !assignment.wants_request() || assignment.not_before > now {
                 continue;
             }
             match cluster.metadata.leader(&assignment.topic, assignment.partition) {
                 Some((leader, _)) => {
                     let is_fetch = matches!(assignment.state, State::At(_));
-                    wanted.entry((leader, is_fetch)).or_default().push(index);
+                    wanted.entry((leader, is_fetch)).or_default().push(*place);
                 }
                 None => cluster.metadata.mark_stale(),
             }
@@ -43,7 +43,7 @@ impl Consumer {
             if cluster.broker(now, broker).is_none() {
                 continue;
             }
-            let name = |index: &usize| (self.assignments[*index].topic.clone(), self.assignments[*index].partition);
+            let name = |place: &u64| (self.assignments[place].topic.clone(), self.assignments[place].partition);
             partitions.sort_by_key(name);
             match is_fetch {
                 true => self.fetch(now, cluster, broker, partitions),
@@ -53,14 +53,10 @@ impl Consumer {
     }
 
     /// Partitions of one topic each; they stand beside each other.
-    fn by_topic<'a, T>(
-        &'a self,
-        partitions: &[usize],
-        line: impl Fn(&'a super::Assignment) -> T,
-    ) -> Vec<(&'a str, Vec<T>)> {
+    fn by_topic<'a, T>(&'a self, partitions: &[u64], line: impl Fn(&'a Assignment) -> T) -> Vec<(&'a str, Vec<T>)> {
         let mut topics: Vec<(&str, Vec<T>)> = Vec::new();
-        for index in partitions {
-            let assignment = &self.assignments[*index];
+        for place in partitions {
+            let assignment = &self.assignments[place];
             if topics.last().is_none_or(|(name, _)| *name != &*assignment.topic) {
                 topics.push((&assignment.topic, Vec::new()));
             }
@@ -69,8 +65,8 @@ impl Consumer {
         topics
     }
 
-    fn list_offsets(&mut self, now: Duration, cluster: &mut Cluster, broker: i32, partitions: Vec<usize>) {
-        let leader_epoch = |assignment: &super::Assignment| {
+    fn list_offsets(&mut self, now: Duration, cluster: &mut Cluster, broker: i32, partitions: Vec<u64>) {
+        let leader_epoch = |assignment: &Assignment| {
             cluster.metadata.leader(&assignment.topic, assignment.partition).map_or(-1, |(_, epoch)| epoch)
         };
         let topics = self.by_topic(&partitions, |assignment| ListOffsetsPartition {
@@ -95,8 +91,8 @@ impl Consumer {
         self.sent(broker, false, partitions, sent.map(|_| ()));
     }
 
-    fn fetch(&mut self, now: Duration, cluster: &mut Cluster, broker: i32, partitions: Vec<usize>) {
-        let leader_epoch = |assignment: &super::Assignment| {
+    fn fetch(&mut self, now: Duration, cluster: &mut Cluster, broker: i32, partitions: Vec<u64>) {
+        let leader_epoch = |assignment: &Assignment| {
             cluster.metadata.leader(&assignment.topic, assignment.partition).map_or(-1, |(_, epoch)| epoch)
         };
         let topics = self.by_topic(&partitions, |assignment| FetchPartition {
@@ -133,15 +129,15 @@ impl Consumer {
         &mut self,
         broker: i32,
         is_fetch: bool,
-        partitions: Vec<usize>,
+        partitions: Vec<u64>,
         result: Result<(), crate::connection::SendError>,
     ) {
         if let Err(error) = result {
-            partitions.into_iter().for_each(|index| self.fail(index, ReadError::Unsendable(error)));
+            partitions.into_iter().for_each(|place| self.fail(place, ReadError::Unsendable(error)));
             return;
         }
-        for index in &partitions {
-            let state = &mut self.assignments[*index].state;
+        for place in &partitions {
+            let Some(Assignment { state, .. }) = self.assignments.get_mut(place) else { continue };
             *state = match *state {
                 State::Unplaced(position) => State::Placing(position),
                 State::At(offset) => State::Fetching(offset),
@@ -163,8 +159,8 @@ impl Consumer {
         let Some(request) = self.requests.remove(&serial) else { return };
         self.is_dirty = true;
         let response = result.as_ref().ok().and_then(|answer| answer.decode::<ListOffsetsResponse<'_>>().ok());
-        for index in request.partitions {
-            let assignment = &mut self.assignments[index];
+        for place in request.partitions {
+            let Some(assignment) = self.assignments.get_mut(&place) else { continue };
             let State::Placing(position) = assignment.state else { continue };
             let of_topic =
                 response.iter().flat_map(|response| response.topics).filter(|topic| *topic.name == *assignment.topic);
@@ -178,7 +174,7 @@ impl Consumer {
                     assignment.state = State::Unplaced(Position::End);
                 }
                 Some(answer) if !answer.error_code.is_none() && !answer.error_code.is_retriable() => {
-                    self.fail(index, ReadError::Refused(answer.error_code));
+                    self.fail(place, ReadError::Refused(answer.error_code));
                 }
                 _ => {
                     cluster.metadata.mark_stale();
@@ -207,8 +203,8 @@ impl Consumer {
             })
         };
         let mut answers = all();
-        for index in request.partitions {
-            let assignment = &mut self.assignments[index];
+        for place in request.partitions {
+            let Some(assignment) = self.assignments.get_mut(&place) else { continue };
             let State::Fetching(offset) = assignment.state else { continue };
             let id = cluster.metadata.topic_id(&assignment.topic);
             let is_its = |(name, topic_id, partition): &(&str, TopicId, PartitionData<'_>)| {
@@ -218,12 +214,12 @@ impl Consumer {
             let found = answers.next().filter(&is_its).or_else(|| all().find(&is_its));
             match found.map(|(.., data)| data) {
                 Some(data) if data.error_code.is_none() => {
-                    self.read(index, offset, frame.expect("there is an answer"), &data);
+                    self.read(place, offset, frame.expect("there is an answer"), &data);
                 }
                 Some(data) if data.error_code == ErrorCode::OFFSET_OUT_OF_RANGE => {
-                    self.fail(index, ReadError::OutOfRange(offset));
+                    self.fail(place, ReadError::OutOfRange(offset));
                 }
-                Some(data) if !data.error_code.is_retriable() => self.fail(index, ReadError::Refused(data.error_code)),
+                Some(data) if !data.error_code.is_retriable() => self.fail(place, ReadError::Refused(data.error_code)),
                 _ => {
                     cluster.metadata.mark_stale();
                     assignment.step_back(now);
@@ -233,22 +229,24 @@ impl Consumer {
     }
 
     /// Takes what was read of a partition.
-    fn read(&mut self, index: usize, offset: i64, frame: &Bytes, data: &PartitionData<'_>) {
+    fn read(&mut self, place: u64, offset: i64, frame: &Bytes, data: &PartitionData<'_>) {
         let records = data.records.and_then(|records| records.as_slice()).unwrap_or(&[]);
         // The headers alone say how far it goes; what is in the batches is for whoever takes them.
-        let ends = batches(records).map_while(Result::ok).map(|batch| batch.next_offset());
-        let next = ends.fold(offset, i64::max);
+        let sound = batches(records).map_while(Result::ok);
+        let (next, leader_epoch) = sound
+            .fold((offset, -1), |(next, _), batch| (next.max(batch.next_offset()), batch.partition_leader_epoch()));
         let end = match (self.config.committed_only, data.last_stable_offset) {
             (true, stable) if stable >= 0 => stable,
             _ => data.high_watermark,
         };
         let aborted = data.aborted_transactions.iter().flat_map(|aborted| aborted.iter());
-        let assignment = &mut self.assignments[index];
+        let assignment = self.assignments.get_mut(&place).expect("it was looked at just now");
         let fetched = Fetched {
             topic: assignment.topic.clone(),
             partition: assignment.partition,
             from: offset,
             next,
+            leader_epoch,
             end,
             high_watermark: data.high_watermark,
             log_start: data.log_start_offset,
@@ -258,7 +256,7 @@ impl Consumer {
                 false => Vec::new(),
             },
             check_crcs: self.config.check_crcs,
-            place: index,
+            place,
         };
         assignment.state = State::Held(offset, next);
         self.tell(ReadEvent::Fetched(fetched));

@@ -13,6 +13,7 @@ const COMPRESSION_TYPE: Kind = Kind::Choice(&["uncompressed", "zstd", "lz4", "sn
 const JOURNAL_FILE_BYTES_MIN: i64 = 16 << 10;
 const JOURNAL_FILE_BYTES_MAX: i64 = 4 << 30;
 const I32_MAX: i64 = i32::MAX as i64;
+const I32_MIN: i64 = i32::MIN as i64;
 
 /// Reads the elements of `listeners`.
 fn listeners(value: &Value) -> Result<Vec<Listener>, String> {
@@ -50,6 +51,11 @@ fn only_directory(value: &Value) -> Result<String, String> {
         [] => Err("is empty: give a directory".to_string()),
         [_, ..] => Err("names several directories, Corelog has one".to_string()),
     }
+}
+
+/// The number of a row whose range has 32 bits.
+fn i32_of(value: &Value) -> i32 {
+    i32::try_from(value.number()).expect("the row's range fits 32 bits")
 }
 
 /// `None` for Kafka's "negative means never".
@@ -459,6 +465,128 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
         Kind::Choice(&["fsync", "write", "memory"]),
         Some("fsync"),
         "Default of the topics' key of that name.",
+    ),
+    field(
+        "group.min.session.timeout.ms",
+        Kind::Int(I32_MIN, I32_MAX),
+        Some("6000"),
+        "The shortest session timeout that a member of a classic group may ask for.",
+        |config, value| {
+            config.groups.session_timeout_ms_min = i32_of(value);
+            Ok(())
+        },
+    ),
+    field(
+        "group.max.session.timeout.ms",
+        Kind::Int(I32_MIN, I32_MAX),
+        Some("1800000"),
+        "The longest session timeout that a member of a classic group may ask for.",
+        |config, value| {
+            config.groups.session_timeout_ms_max = i32_of(value);
+            Ok(())
+        },
+    ),
+    field(
+        "group.initial.rebalance.delay.ms",
+        Kind::Int(I32_MIN, I32_MAX),
+        Some("3000"),
+        "How long the first rebalance of a new classic group waits for more members.",
+        |config, value| {
+            config.groups.initial_rebalance_delay_ms = i32_of(value);
+            Ok(())
+        },
+    ),
+    field(
+        "group.max.size",
+        Kind::Int(1, I32_MAX),
+        Some("2147483647"),
+        "The most members of a classic group.",
+        |config, value| {
+            config.groups.members_max = value.size();
+            Ok(())
+        },
+    ),
+    field(
+        "offset.metadata.max.bytes",
+        Kind::Int(I32_MIN, I32_MAX),
+        Some("4096"),
+        "The longest text that may be committed with an offset.",
+        |config, value| {
+            config.groups.offset_metadata_max = usize::try_from(value.number()).unwrap_or(0);
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.commit.timeout.ms",
+        Kind::Int(1, I32_MAX),
+        Some("5000"),
+        "How long a commit of offsets waits until it is durable.",
+        |config, value| {
+            config.groups.commit_timeout_ms = value.number();
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.retention.minutes",
+        Kind::Int(1, I32_MAX),
+        Some("10080"),
+        "How long the offsets of a group without members are kept.",
+        |config, value| {
+            config.groups.offsets_retention_ms = value.number() * 60_000;
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.retention.check.interval.ms",
+        Kind::Long(1, i64::MAX),
+        Some("600000"),
+        "How often outdated offsets are looked for.",
+        |config, value| {
+            config.groups.offsets_check_interval_ms = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.topic.num.partitions",
+        Kind::Int(1, I32_MAX),
+        Some("50"),
+        "Partitions of the topic of committed offsets. Counts when the topic is made.",
+        |config, value| {
+            config.groups.topic_partitions = i32_of(value);
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.topic.replication.factor",
+        Kind::Short(1, i16::MAX as i64),
+        Some("3"),
+        "Replicas of the topic of committed offsets; as many as there are brokers, where that is less. Counts when the \
+         topic is made.",
+        |config, value| {
+            config.groups.topic_replication_factor =
+                i16::try_from(value.number()).expect("the row's range fits 16 bits");
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.topic.segment.bytes",
+        Kind::Int(1, I32_MAX),
+        Some("104857600"),
+        "The segment size of the topic of committed offsets. Counts when the topic is made.",
+        |config, value| {
+            config.groups.topic_segment_bytes = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "offsets.load.buffer.size",
+        Kind::Int(1, I32_MAX),
+        Some("5242880"),
+        "Bytes read at once when committed offsets are loaded. Corelog reads at most 1 MiB at once.",
+        |config, value| {
+            config.groups.load_buffer_bytes = value.size();
+            Ok(())
+        },
     ),
     field(
         "corelog.memory.bytes",

@@ -1,4 +1,4 @@
-//! Keys of the coordinators: groups, offsets, transactions, share groups.
+//! Keys of the coordinators: transactions, share groups, groups of the new protocols.
 //! See [`super`].
 
 use super::*;
@@ -46,14 +46,6 @@ pub(super) const KEYS: &[ConfigKey<BrokerConfig>] = inert! {
         "The protocols of groups that are served.";
     "group.coordinator.threads", Int(1, I32_MAX) => Some("4"),
         "Threads of the group coordinator.";
-    "group.initial.rebalance.delay.ms", Int(I32_MIN, I32_MAX) => Some("3000"),
-        "How long the first rebalance of a new classic group waits for more members.";
-    "group.max.session.timeout.ms", Int(I32_MIN, I32_MAX) => Some("1800000"),
-        "The longest session timeout that a member of a classic group may ask for.";
-    "group.max.size", Int(1, I32_MAX) => Some("2147483647"),
-        "The most members of a classic group.";
-    "group.min.session.timeout.ms", Int(I32_MIN, I32_MAX) => Some("6000"),
-        "The shortest session timeout that a member of a classic group may ask for.";
     "group.share.assignment.interval.ms", Int(0, I32_MAX) => Some("1000"),
         "The shortest time between two assignments of a share group.";
     "group.share.assignors", List(&[]) => Some("simple"),
@@ -128,24 +120,8 @@ pub(super) const KEYS: &[ConfigKey<BrokerConfig>] = inert! {
         "After so long without a heartbeat a member of a streams group counts as gone.";
     "group.streams.topology.description.plugin.class", Class => None,
         "The class that keeps descriptions of streams topologies.";
-    "offset.metadata.max.bytes", Int(I32_MIN, I32_MAX) => Some("4096"),
-        "The longest text that may be committed with an offset.";
-    "offsets.commit.timeout.ms", Int(1, I32_MAX) => Some("5000"),
-        "How long a commit of offsets waits for its replicas.";
-    "offsets.load.buffer.size", Int(1, I32_MAX) => Some("5242880"),
-        "Bytes read at once when a coordinator loads committed offsets.";
-    "offsets.retention.check.interval.ms", Long(1, i64::MAX) => Some("600000"),
-        "How often outdated offsets are looked for.";
-    "offsets.retention.minutes", Int(1, I32_MAX) => Some("10080"),
-        "How long the offsets of a group without members are kept.";
     "offsets.topic.compression.codec", Int(I32_MIN, I32_MAX) => Some("0"),
         "The codec of the topic of committed offsets, as a number.";
-    "offsets.topic.num.partitions", Int(1, I32_MAX) => Some("50"),
-        "Partitions of the topic of committed offsets.";
-    "offsets.topic.replication.factor", Short(1, 32_767) => Some("3"),
-        "Replicas of the topic of committed offsets.";
-    "offsets.topic.segment.bytes", Int(1, I32_MAX) => Some("104857600"),
-        "The segment size of the topic of committed offsets.";
     "share.coordinator.append.linger.ms", Int(-1, I32_MAX) => Some("-1"),
         "How long the share coordinator collects writes before it appends them; -1 lets it decide.";
     "share.coordinator.cached.buffer.max.bytes", Int(524_288, I32_MAX) => Some("1048588"),

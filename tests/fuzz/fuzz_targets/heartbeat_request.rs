@@ -1,0 +1,5 @@
+//! Decodes Heartbeat requests of any version.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| corelog_fuzz::message("HeartbeatRequest", input));

@@ -1,0 +1,5 @@
+//! Decodes keys of committed offsets, without the two bytes in front.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| corelog_fuzz::message("OffsetCommitKey", input));
