@@ -15,6 +15,7 @@ use crate::io::{ConnectionId, Event, LogLevel};
 use crate::limits;
 
 mod lending;
+mod quotas;
 
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
@@ -478,6 +479,8 @@ fn api_versions() {
             (61, 0, 0),
             (64, 0, 0),
             (66, 0, 2),
+            (71, 0, 0),
+            (72, 0, 0),
             (74, 0, 1),
             (75, 0, 0),
         ];
