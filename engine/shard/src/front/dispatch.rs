@@ -7,13 +7,17 @@ use core::net::IpAddr;
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
 use corelog_replication::quorum::ProposalId;
+use corelog_wire::api::api_versions::ApiVersionsRequest;
 use corelog_wire::api_key::ApiKey;
 
 use super::{Context, Front};
 use crate::api::{self, Call, Outcome, Parked};
 use crate::connection::RequestId;
 use crate::coordinator::Reply;
+use crate::io::ConnectionId;
 use crate::mesh::FIRST;
+use crate::quota::Kind;
+use crate::telemetry::Source;
 
 impl Front {
     /// Calls the handler of a request.
@@ -30,6 +34,11 @@ impl Front {
         call.peer = peer;
         call.has_waited = has_waited;
         call.is_share = !cx.seat.is_home_of(id.connection);
+        self.meter(cx, id, &mut call, frame);
+        if matches!(call.to.api, ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry) {
+            let outcome = self.metrics_of_client(cx, id.connection, &call);
+            return self.settle(cx, id, frame, outcome);
+        }
         let (shared, groups) = (&mut self.shared, &mut self.coordinator);
         let outcome = match call.to.api {
             api if api::sharing::changes_metadata(api) && !cx.seat.is_first() => Outcome::Elsewhere(FIRST),
@@ -72,9 +81,50 @@ impl Front {
             ApiKey::DescribeProducers => api::describe_producers::handle(cx, &call),
             ApiKey::UnregisterBroker => api::unregister_broker::handle(cx, &call),
             ApiKey::ListTransactions => api::list_transactions::handle(&call),
+            ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => unreachable!("they are handled above"),
             ApiKey::ListConfigResources => api::list_config_resources::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
+    }
+
+    /// Finds out whose limits a request counts towards, and counts what is known of it.
+    fn meter(&mut self, cx: &mut Context<'_>, id: RequestId, call: &mut Call<'_>, frame: &Bytes) {
+        let now_us = cx.now.monotonic_us;
+        if call.is_share && !api::sharing::changes_metadata(call.to.api) {
+            return;
+        }
+        let client = cx.quotas.client(call.client_id, now_us / 1_000);
+        call.to.client = client;
+        if let Some(connection) = self.connections.get_mut(&id.connection) {
+            connection.set_client(client);
+            cx.quotas.taken_up(client);
+            if call.to.api == ApiKey::ApiVersions
+                && let Ok(request) = call.decode::<ApiVersionsRequest<'_>>()
+            {
+                connection.set_software(request.client_software_name, request.client_software_version);
+            }
+            if call.to.api == ApiKey::Produce {
+                cx.quotas.record(client, Kind::Produce, frame.len() as f64, now_us);
+            }
+        }
+    }
+
+    /// Metrics of a client, or what it is to push.
+    fn metrics_of_client(&mut self, cx: &mut Context<'_>, id: ConnectionId, call: &Call<'_>) -> Outcome {
+        let connection = self.connections.get_mut(&id).expect("such requests are handled at home");
+        let source = Source {
+            client_id: call.client_id.unwrap_or_default(),
+            software: connection.software(),
+            peer: connection.peer(),
+        };
+        if call.to.api == ApiKey::PushTelemetry {
+            return api::push_telemetry::handle(&mut self.telemetry, cx, &source, call);
+        }
+        let (outcome, instance) = api::get_telemetry_subscriptions::handle(&mut self.telemetry, cx, &source, call);
+        if let Some(before) = instance.and_then(|instance| connection.set_instance(instance)) {
+            self.telemetry.forget(before);
+        }
+        outcome
     }
 
     /// Answers those for whom their group has decided.

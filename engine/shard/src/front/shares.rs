@@ -137,7 +137,7 @@ impl Front {
     /// Does what a handler decided about a request of another shard.
     pub(super) fn settle_share(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes, outcome: Outcome) {
         let answer = match outcome {
-            Outcome::Answer(pieces) => Answer::Whole(pieces),
+            Outcome::Answer(frame) => Answer::Whole(frame),
             Outcome::Share(answer) => Answer::Share(answer),
             Outcome::Close(reason) => Answer::Close(reason),
             Outcome::Silent | Outcome::Elsewhere(_) => unreachable!("whoever asks knows better whom to ask"),
@@ -202,9 +202,9 @@ impl Front {
                 self.purgatory.take(request);
                 return self.settle_and_flush(cx, request, Outcome::Close(reason));
             }
-            (Parked::Elsewhere, Answer::Whole(pieces)) => {
+            (Parked::Elsewhere, Answer::Whole(whole)) => {
                 self.purgatory.take(request);
-                return self.settle_and_flush(cx, request, Outcome::Answer(pieces));
+                return self.settle_and_flush(cx, request, Outcome::Answer(whole));
             }
             (Parked::Produce(pending), Answer::Share(ShareAnswer::Produce(results))) => pending.joined(from, results),
             (Parked::ListOffsets(pending), Answer::Share(ShareAnswer::ListOffsets(results))) => {

@@ -228,6 +228,12 @@ impl Host {
         self.act_for(index, actions);
     }
 
+    /// The last call of the first shard took so long.
+    pub(crate) fn took(&mut self, took_us: u64) {
+        assert!(self.shards[0].measures_time());
+        self.shards[0].time_passed(self.now, took_us);
+    }
+
     /// Tells the shards what they have said to each other, but for those that stand still.
     pub(crate) fn deliver(&mut self) {
         let mut kept = VecDeque::new();

@@ -15,6 +15,7 @@ use crate::io::{ConnectionId, Event, LogLevel};
 use crate::limits;
 
 mod lending;
+mod quotas;
 
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
