@@ -297,6 +297,14 @@ impl Decide for Shard {
         Shard::next_deadline_us(self)
     }
 
+    fn measures_time(&self) -> bool {
+        Shard::measures_time(self)
+    }
+
+    fn time_passed(&mut self, now: Now, took_us: u64) {
+        Shard::time_passed(self, now, took_us);
+    }
+
     fn figures(&self) -> Figures {
         Shard::figures(self)
     }

@@ -59,6 +59,12 @@ pub trait Decide {
     fn end_of_turn(&mut self, now: Now, actions: &mut Vec<Action<Self::Message>>);
     /// When [`Event::Tick`] shall come, in microseconds of the monotonic clock.
     fn next_deadline_us(&self) -> Option<u64>;
+    /// Whether it wants to know how long each of the calls above took.
+    fn measures_time(&self) -> bool {
+        false
+    }
+    /// The call before took so many microseconds.
+    fn time_passed(&mut self, _now: Now, _took_us: u64) {}
     /// What was counted, all but partitions. Called when an operator wants to see it.
     fn figures(&self) -> Figures {
         Figures::default()
@@ -388,7 +394,7 @@ impl<D: Decide> Host<D> {
             self.tell(Event::Tick);
         }
         if self.is_deciding() {
-            self.decide.end_of_turn(self.now, &mut self.actions);
+            self.timed(|decide, now, actions| decide.end_of_turn(now, actions));
             self.act();
         }
         self.hand_over();
@@ -577,9 +583,20 @@ impl<D: Decide> Host<D> {
 
     fn tell(&mut self, event: Event<D::Message>) {
         if self.is_deciding() {
-            self.decide.handle(self.now, event, &mut self.actions);
+            self.timed(|decide, now, actions| decide.handle(now, event, actions));
             self.act();
         }
+    }
+
+    /// Lets it decide, and tells it how long that took if it wants to know.
+    fn timed(&mut self, call: impl FnOnce(&mut D, Now, &mut Vec<Action<D::Message>>)) {
+        if !self.decide.measures_time() {
+            return call(&mut self.decide, self.now, &mut self.actions);
+        }
+        let before_us = clock::monotonic_us();
+        call(&mut self.decide, self.now, &mut self.actions);
+        let took_us = clock::monotonic_us().saturating_sub(before_us);
+        self.decide.time_passed(self.now, took_us);
     }
 
     /// Does what was decided.

@@ -20,7 +20,9 @@ dump() {
 }
 
 # Folders of partitions end with their number; Kafka's own topics and whatever else lies there are not our matter.
-files() { find "$data" -type f -name "$1" -path '*-[0-9]*/*' ! -path '*/__*' ! -path '*/compacted-*' | sort; }
+files() { find "$data" -type f -name "$1" -path '*-[0-9]*/*' ! -path '*/__*' ! -path '*/compacted*' | sort; }
+# Topics that are compacted are named so.
+compacted() { find "$data" -type f -name "$1" -path '*/compacted*-[0-9]*/*' | sort; }
 # All of a folder but the last.
 but_last() { awk -F/ '{ folder = $0; sub(/\/[^\/]*$/, "", folder) } folder == last { print held } { last = folder; held = $0 }'; }
 # The index files with this ending that belong to the segments.
@@ -153,5 +155,19 @@ if [ -z "$sealed" ] && [ -s "$scratch/groups" ]; then
     equal "there are offsets and groups" "yes yes" "$(grep -q '"type":"1"' "$scratch/group-records" && echo yes) $(
         grep -q '"type":"2"' "$scratch/group-records" && echo yes)"
     echo "$(wc -l <"$scratch/group-records") records of groups"
+fi
+
+# A compacted topic has gaps; its batches are whole, and its indexes fit them.
+compacted '*.log' >"$scratch/compacted"
+if [ -s "$scratch/compacted" ]; then
+    dump --deep-iteration --files "$(joined <"$scratch/compacted")" >"$scratch/dumped"
+    equal "no complaint about compacted segments" "" \
+        "$(grep -v 'is followed by' "$scratch/dumped" | grep -v '^ *Non-consecutive offsets' | grep -iE "$complaints" | head -5)"
+    equal "every compacted segment was read" "$(cat "$scratch/compacted")" "$(sed -n 's/^Dumping //p' "$scratch/dumped")"
+    for ending in index timeindex; do
+        dump --verify-index-only --files "$(compacted "*.$ending" | joined)" >"$scratch/dumped"
+        equal "no complaint about each $ending of a compacted topic" "" "$(grep -iE "$complaints" "$scratch/dumped" | head -5)"
+    done
+    echo "$(wc -l <"$scratch/compacted") compacted segments"
 fi
 finish

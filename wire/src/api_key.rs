@@ -253,6 +253,10 @@ api_keys! {
     UnregisterBroker = 64, versions 0-0, advertised from 0, flexible 0+;
     /// Lists transactional producers.
     ListTransactions = 66, versions 0-2, advertised from 0, flexible 0+;
+    /// Says which metrics a client is to push.
+    GetTelemetrySubscriptions = 71, versions 0-0, advertised from 0, flexible 0+;
+    /// Takes metrics of a client.
+    PushTelemetry = 72, versions 0-0, advertised from 0, flexible 0+;
     /// Lists the resources that have settings.
     ListConfigResources = 74, versions 0-1, advertised from 0, flexible 0+;
     /// Describes topics and partitions, a page at a time.
@@ -264,10 +268,6 @@ api_keys! {
 unserved_apis! {
     /// Describes transactional producers.
     DescribeTransactions = 65, versions 0-0, advertised from 0, flexible 0+;
-    /// Says which metrics a client is to push.
-    GetTelemetrySubscriptions = 71, versions 0-0, advertised from 0, flexible 0+;
-    /// Takes metrics of a client.
-    PushTelemetry = 72, versions 0-0, advertised from 0, flexible 0+;
 }
 
 #[cfg(test)]

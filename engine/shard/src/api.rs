@@ -26,6 +26,7 @@ pub(crate) mod describe_topic_partitions;
 pub(crate) mod elect_leaders;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
+pub(crate) mod get_telemetry_subscriptions;
 mod groups;
 pub(crate) mod heartbeat;
 pub(crate) mod incremental_alter_configs;
@@ -43,6 +44,8 @@ pub(crate) mod offset_delete;
 pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
+pub(crate) mod push_telemetry;
+pub(crate) mod reply;
 pub(crate) mod sharing;
 pub(crate) mod sync_group;
 pub(crate) mod unregister_broker;
@@ -65,6 +68,8 @@ use crate::io::{FileRange, Piece};
 use crate::limits;
 use crate::log::{AckPoint, PartitionId, ReadId};
 use crate::mesh::ShardIndex;
+use crate::quota::Client;
+use reply::Frame;
 
 /// No address.
 pub(crate) const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -80,6 +85,8 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Decoder<'a>,
     /// Where the client is.
     pub(crate) peer: IpAddr,
+    /// What had to become durable before it is answered is so by now.
+    pub(crate) has_waited: bool,
     /// The request is another shard's: only the partitions that this shard owns are meant, and the results go there.
     pub(crate) is_share: bool,
 }
@@ -95,8 +102,8 @@ impl<'a> Call<'a> {
         if !api.serves(version) && api != ApiKey::ApiVersions {
             return Err(format!("{api} version {version} is not supported"));
         }
-        let to = ReplyTo { api, version, correlation_id: header.correlation_id };
-        Ok(Self { to, client_id: header.client_id, body, peer: NOBODY, is_share: false })
+        let to = ReplyTo { api, version, correlation_id: header.correlation_id, client: Client::NOBODY };
+        Ok(Self { to, client_id: header.client_id, body, peer: NOBODY, has_waited: false, is_share: false })
     }
 
     /// The request's message, all of it; otherwise why the connection is to be closed.
@@ -127,13 +134,23 @@ pub(crate) struct ReplyTo {
     pub(crate) version: i16,
     /// The client's mark on the request.
     pub(crate) correlation_id: i32,
+    /// Whose limits it counts towards.
+    pub(crate) client: Client,
 }
 
 impl ReplyTo {
     /// Answers with a message.
     pub(crate) fn answer<'a>(&self, response: &impl Message<'a>) -> Outcome {
+        self.answer_throttled(response, 0)
+    }
+
+    /// Answers with a message that tells the client that it is held back for so long.
+    pub(crate) fn answer_throttled<'a>(&self, response: &impl Message<'a>, throttle_ms: u32) -> Outcome {
         match encode_response(self.correlation_id, self.api, self.version, response) {
-            Ok(segments) => Outcome::Answer(segments.into_iter().map(Piece::Memory).collect()),
+            Ok(segments) => {
+                let pieces = segments.into_iter().map(Piece::Memory).collect();
+                Outcome::Answer(Frame::new(self, response, pieces, throttle_ms))
+            }
             Err(error) => Outcome::Close(format!("no answer to {} version {}: {error}", self.api, self.version)),
         }
     }
@@ -157,7 +174,7 @@ impl ReplyTo {
         };
         let pieces = segments.into_iter().map(piece).collect();
         assert!(ranges.next().is_none(), "a gap for each range");
-        Outcome::Answer(pieces)
+        Outcome::Answer(Frame::new(self, response, pieces, 0))
     }
 }
 
@@ -166,7 +183,7 @@ impl ReplyTo {
 #[expect(clippy::large_enum_variant, reason = "it lives for one call; a box would be an allocation for each request")]
 pub(crate) enum Outcome {
     /// The whole frame to send.
-    Answer(Vec<Piece>),
+    Answer(Frame),
     /// The client expects no answer.
     Silent,
     /// Results for the shard whose request it is.
@@ -239,6 +256,8 @@ pub(crate) enum Parked {
     OffsetCommit(offset_commit::Pending),
     /// For other shards.
     OffsetFetch(offset_fetch::Pending),
+    /// For the commits before it to be durable.
+    UnstableOffsets(offset_fetch::Unstable),
     /// For its tombstones to be durable.
     OffsetDelete(offset_delete::Pending),
     /// For other shards.

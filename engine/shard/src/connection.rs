@@ -7,16 +7,20 @@
 //!   it; nothing is refused and nothing grows.
 //! - A request that is not taken up yet keeps its frame and costs nothing else.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
+use corelog_wire::ids::ClientInstanceId;
 
 use crate::io::{ConnectionId, FileId, Piece};
 use crate::limits;
 use crate::log::SegmentRange;
 use crate::metrics::Received;
+use crate::quota::Client;
 
 /// The capacity that an empty backlog may keep.
 const BACKLOG_KEPT: usize = 16;
@@ -57,6 +61,14 @@ pub(crate) struct Connection {
     queued: bool,
     /// Whether a request that was taken up holds up those behind it.
     blocked: bool,
+    /// Until when no further request is taken up, for the client has used more than it may; 0 if it has not.
+    held_back_until_us: u64,
+    /// Who its latest request said that it was.
+    client: Client,
+    /// The name and version of the client's software, if it has told them.
+    software: Option<Box<(String, String)>>,
+    /// The client's id for its metrics.
+    instance: Option<ClientInstanceId>,
     closing: bool,
 }
 
@@ -99,6 +111,10 @@ impl Connection {
             paused: false,
             queued: false,
             blocked: false,
+            held_back_until_us: 0,
+            client: Client::NOBODY,
+            software: None,
+            instance: None,
             closing: false,
         }
     }
@@ -145,6 +161,49 @@ impl Connection {
     /// While a request that was taken up is not finished, no other one is taken up.
     pub(crate) fn block(&mut self, blocked: bool) {
         self.blocked = blocked;
+    }
+
+    /// Takes up no further request until then; at once, if it is 0.
+    pub(crate) fn hold_back(&mut self, until_us: u64) {
+        self.held_back_until_us = until_us;
+    }
+
+    /// Until when no further request is taken up; 0 if one may be.
+    pub(crate) fn held_back_until_us(&self) -> u64 {
+        self.held_back_until_us
+    }
+
+    /// Its latest request is this client's.
+    pub(crate) fn set_client(&mut self, client: Client) {
+        self.client = client;
+    }
+
+    /// Whose limits its answers count towards.
+    pub(crate) fn client(&self) -> Client {
+        self.client
+    }
+
+    /// The client has told what its software is.
+    pub(crate) fn set_software(&mut self, name: &str, version: &str) {
+        // Longer ones are no names.
+        if name.len() + version.len() <= limits::SOFTWARE_NAME_BYTES_MAX {
+            self.software = Some(Box::new((name.to_string(), version.to_string())));
+        }
+    }
+
+    /// The name and version of the client's software; nothing where it has not told them.
+    pub(crate) fn software(&self) -> (&str, &str) {
+        self.software.as_deref().map_or(("", ""), |(name, version)| (name, version))
+    }
+
+    /// The client has this id for its metrics. Returns the one that it had before, if that was another.
+    pub(crate) fn set_instance(&mut self, id: ClientInstanceId) -> Option<ClientInstanceId> {
+        self.instance.replace(id).filter(|before| *before != id)
+    }
+
+    /// The client's id for its metrics.
+    pub(crate) fn instance(&self) -> Option<ClientInstanceId> {
+        self.instance
     }
 
     /// Marks it as standing in a queue. False if it stands in one already.
@@ -321,12 +380,14 @@ impl Connection {
     /// No further request may be taken up.
     fn is_full(&self) -> bool {
         self.blocked
+            || self.held_back_until_us > 0
             || self.slots.len() >= limits::PIPELINED_REQUESTS_MAX
             || self.held_bytes >= limits::PIPELINED_BYTES_MAX
     }
 
     fn is_well_below(&self) -> bool {
         !self.blocked
+            && self.held_back_until_us == 0
             && self.slots.len() <= limits::PIPELINED_REQUESTS_MAX / 2
             && self.held_bytes <= limits::PIPELINED_BYTES_MAX / 2
     }

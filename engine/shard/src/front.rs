@@ -46,6 +46,8 @@ use crate::mesh::Seat;
 use crate::metadata::Metadata;
 use crate::metrics::{FrontFigures, Requests};
 use crate::purgatory::{AwaitedRead, Purgatory};
+use crate::quota::{Kind as QuotaKind, Quotas};
+use crate::telemetry::Telemetry;
 use shares::LentFrames;
 
 /// Whose answers may be large: one at a time for clients that do not read.
@@ -62,6 +64,8 @@ pub struct Context<'a> {
     pub logs: &'a mut Logs,
     /// The cluster's metadata.
     pub metadata: &'a mut Metadata,
+    /// What clients use of their quotas.
+    pub(crate) quotas: &'a mut Quotas,
     /// The broker's configuration.
     pub config: &'a BrokerConfig,
     /// What the host has to do.
@@ -108,6 +112,7 @@ enum Producer {
 pub struct Front {
     shared: Shared,
     coordinator: Coordinator,
+    telemetry: Telemetry,
     connections: BTreeMap<ConnectionId, Connection>,
     purgatory: Purgatory<Parked>,
     /// When to look whether a connection has been idle for too long. One entry per connection, moved when it is due.
@@ -124,6 +129,8 @@ pub struct Front {
     lent_frames: LentFrames,
     /// Of those that wait for room, the requests that have been taken up already, with their frames.
     unfinished: BTreeMap<ConnectionId, (RequestId, Unfinished, Bytes)>,
+    /// When connections are listened to again that are held back.
+    held_back: BTreeSet<(u64, ConnectionId)>,
     /// Of other shards, those that wait for room, with what was begun.
     shares_without_room: BTreeMap<RequestId, (Option<Unfinished>, Bytes)>,
     /// Fetches whose turn it is, but for which there is no memory.
@@ -149,6 +156,7 @@ impl Front {
                 undecided_quotas: UndecidedQuotas::default(),
             },
             coordinator: Coordinator::new(seed),
+            telemetry: Telemetry::new(seed),
             connections: BTreeMap::new(),
             purgatory: Purgatory::new(),
             idle_checks: BTreeSet::new(),
@@ -158,6 +166,7 @@ impl Front {
             wait_for_others: VecDeque::new(),
             lent_frames: LentFrames::default(),
             unfinished: BTreeMap::new(),
+            held_back: BTreeSet::new(),
             shares_without_room: BTreeMap::new(),
             wait_for_memory: VecDeque::new(),
             read_bytes: 0,
@@ -165,6 +174,11 @@ impl Front {
             requests: Requests::default(),
             is_stopping: false,
         }
+    }
+
+    /// A subscription to metrics of clients has these settings from now on.
+    pub(crate) fn set_subscription(&mut self, name: &str, configs: &BTreeMap<String, String>) {
+        self.telemetry.set(name, configs);
     }
 
     /// A client connected.
@@ -185,6 +199,8 @@ impl Front {
         self.forget_requests(cx, id);
         let Some(mut connection) = self.connections.remove(&id) else { return };
         self.read_bytes -= connection.sent();
+        self.held_back.remove(&(connection.held_back_until_us(), id));
+        connection.instance().into_iter().for_each(|instance| self.telemetry.forget(instance));
         self.lending -= usize::from(connection.is_lending());
         if connection.is_queued() {
             self.ready.retain(|queued| *queued != id);
@@ -310,6 +326,7 @@ impl Front {
             let outcome = dispatch::expired(cx, parked);
             self.settle_and_flush(cx, id, outcome);
         }
+        self.let_go(cx);
         self.close_idle(cx);
     }
 
@@ -320,8 +337,9 @@ impl Front {
             return Some(0);
         }
         let idle = self.idle_checks.first().map(|(at_us, _)| *at_us);
+        let held_back = self.held_back.first().map(|(until_us, _)| *until_us);
         let groups = self.coordinator.next_deadline_us();
-        [self.purgatory.next_deadline_us(), idle, groups].into_iter().flatten().min()
+        [self.purgatory.next_deadline_us(), idle, held_back, groups].into_iter().flatten().min()
     }
 
     /// All events of a turn are in: requests that had to wait for room or for their turn are taken up.
@@ -476,8 +494,18 @@ impl Front {
             return;
         };
         match outcome {
-            Outcome::Answer(pieces) => connection.answer(id.number, pieces),
-            Outcome::Silent => connection.answer(id.number, Vec::new()),
+            Outcome::Answer(mut answer) => {
+                answer.hold_back(cx.quotas.throttle_ms(connection.client(), QuotaKind::Request, cx.now.monotonic_us));
+                let throttle_ms = answer.throttle_ms();
+                connection.answer(id.number, answer.pieces);
+                self.hold_back(cx, id.connection, throttle_ms);
+            }
+            Outcome::Silent => {
+                // A produce request without an answer: its client is held back, and nobody tells it.
+                let throttle_ms = cx.quotas.throttle_ms(connection.client(), QuotaKind::Produce, cx.now.monotonic_us);
+                connection.answer(id.number, Vec::new());
+                self.hold_back(cx, id.connection, throttle_ms);
+            }
             Outcome::Close(reason) => {
                 let message = format!("closing the connection from {}: {reason}", connection.peer());
                 cx.log(LogLevel::Info, message);
@@ -508,6 +536,31 @@ impl Front {
                 self.wait_for_room.push_front(Producer::Connection(id.connection));
                 self.unfinished.insert(id.connection, (id, unfinished, frame.clone()));
             }
+        }
+    }
+
+    /// Listens no more to a client for so long.
+    fn hold_back(&mut self, cx: &Context<'_>, id: ConnectionId, throttle_ms: u32) {
+        let until_us = cx.now.monotonic_us.saturating_add(u64::from(throttle_ms) * 1_000);
+        let Some(connection) = self.connections.get_mut(&id).filter(|_| throttle_ms > 0) else { return };
+        let before_us = connection.held_back_until_us();
+        if until_us > before_us {
+            self.held_back.remove(&(before_us, id));
+            self.held_back.insert((until_us, id));
+            connection.hold_back(until_us);
+        }
+    }
+
+    /// Listens again to the clients whose time is over.
+    fn let_go(&mut self, cx: &mut Context<'_>) {
+        while let Some(&(until_us, id)) = self.held_back.first() {
+            if until_us > cx.now.monotonic_us {
+                break;
+            }
+            self.held_back.pop_first();
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.hold_back(0);
+            self.flush(cx, id);
         }
     }
 
@@ -660,7 +713,8 @@ impl Front {
             let Some(connection) = self.connections.get(&id).filter(|connection| !connection.is_closing()) else {
                 continue;
             };
-            let last_us = if connection.is_idle() { connection.last_active_us() } else { now_us };
+            let is_idle = connection.is_idle() && connection.held_back_until_us() == 0;
+            let last_us = if is_idle { connection.last_active_us() } else { now_us };
             let due_us = last_us.saturating_add(idle_us);
             if due_us > now_us {
                 self.idle_checks.insert((due_us, id));

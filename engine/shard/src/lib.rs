@@ -25,6 +25,8 @@ pub mod metadata;
 pub mod metrics;
 mod pattern;
 mod purgatory;
+mod quota;
 pub mod shard;
 pub mod start;
 pub mod superblock;
+mod telemetry;

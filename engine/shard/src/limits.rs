@@ -87,6 +87,18 @@ pub const LENT_FILES_PER_ANSWER_MAX: usize = 8;
 /// How many fetches that have to go on waiting are asked each time memory comes free.
 pub const WAITING_READS_ASKED_MAX: usize = 16;
 
+/// Clients whose use of their quotas one shard remembers.
+pub const QUOTA_CLIENTS_MAX: usize = 10_000;
+
+/// Windows over which a rate is taken; more that are configured count as so many.
+pub const QUOTA_WINDOWS_MAX: u32 = 1_000;
+
+/// The longest pattern that a client may send, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 1_024;
+
+/// What a pattern may take when it is compiled, in bytes.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 << 10;
+
 /// Groups that one shard coordinates. Who would found another one is told that the coordinator is not available.
 pub const GROUPS_PER_SHARD_MAX: usize = 100_000;
 
@@ -124,8 +136,15 @@ pub const FETCHED_OFFSETS_MAX: usize = 400_000;
 
 /// Members that one answer describes. Groups beyond that get an error.
 pub const DESCRIBED_MEMBERS_MAX: usize = 100_000;
-/// The longest pattern that a client may send, in bytes.
-pub const PATTERN_BYTES_MAX: usize = 1_024;
 
-/// What a pattern may take when it is compiled, in bytes.
-pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 << 10;
+/// Clients that push metrics and that one shard knows.
+pub const TELEMETRY_INSTANCES_MAX: usize = 16_384;
+
+/// How many times its largest size on the wire a push of metrics may unfold to.
+pub const TELEMETRY_UNFOLDED_MAX: usize = 10;
+
+/// About how many bytes the log says of one push of metrics.
+pub const TELEMETRY_LOGGED_BYTES: usize = 4_096;
+
+/// The longest name and version of a client's software that are kept, together, in bytes.
+pub const SOFTWARE_NAME_BYTES_MAX: usize = 256;

@@ -14,7 +14,6 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use bytes::Bytes;
@@ -22,9 +21,11 @@ use corelog_replication::quorum::Committed;
 use corelog_wire::ids::TopicId;
 
 use crate::api::fetch;
+use crate::api::reply::Frame;
 use crate::api::sharing::ShareAnswer;
 use crate::connection::RequestId;
-use crate::io::{ConnectionId, Piece};
+use crate::io::ConnectionId;
+use crate::quota::Used;
 
 /// The shard that holds the metadata log.
 pub const FIRST: ShardIndex = ShardIndex(0);
@@ -105,6 +106,8 @@ pub(crate) enum Body {
     Metadata(Arc<Committed>),
     /// To the first shard: the metadata was applied up to here.
     MetadataApplied(u64),
+    /// What clients have used on the connections of this shard, since it told that last.
+    Used(Used),
     /// To the first shard: no request is under way any more, and none will be.
     Idle,
     /// From the first shard: no request is under way anywhere.
@@ -129,7 +132,7 @@ pub(crate) enum Answer {
     /// Its share of the results.
     Share(ShareAnswer),
     /// All of the request: this is the frame to send.
-    Whole(Vec<Piece>),
+    Whole(Frame),
     /// The connection is to be closed, for this reason.
     Close(String),
 }

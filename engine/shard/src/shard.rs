@@ -9,22 +9,25 @@
 
 mod peers;
 
-use crate::config::{BrokerConfig, TopicConfig, is_inert};
+use crate::config::{BrokerConfig, ConnectionBounds, TopicConfig, is_inert, is_inert_for_groups};
 pub use crate::coordinator::numbers::{CommittedOffset, GroupNumbers};
 use crate::front::{Context, Front};
 use crate::io::{Action, Event, IoError, LogLevel, Now, OpId};
 use crate::log::{Logs, Volume};
 use crate::mesh::Seat;
 use crate::metadata::{Applied, Metadata};
+use crate::quota::Quotas;
 use crate::superblock::Superblock;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use corelog_replication::controller::Rejection;
+use core::net::IpAddr;
+use corelog_replication::controller::{CONNECTION_CREATION_RATE, Rejection};
 use corelog_replication::ids::{BrokerId, PartitionIndex};
 use corelog_replication::metadata::{
-    ApplyError, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, TopicImage,
+    ApplyError, ConfigResource, MetadataChange, MetadataDelta, MetadataImage, MetadataRecord, QuotaName, TopicImage,
 };
 use corelog_replication::quorum::{ProposalId, ProposeError};
 
@@ -68,6 +71,7 @@ pub struct Shard {
     metadata: Metadata,
     front: Front,
     peers: Peers,
+    quotas: Quotas,
     /// The first shard's.
     superblock: Option<Superblock>,
     stop: Stop,
@@ -83,12 +87,18 @@ impl Shard {
         config: BrokerConfig,
         logs: Logs,
         metadata: Metadata,
-        front: Front,
+        mut front: Front,
         superblock: Option<Superblock>,
     ) -> Self {
         assert_eq!(superblock.is_some(), seat.is_first(), "the first shard keeps the superblock");
         let node = BrokerId(config.node_id);
         let peers = Peers::new(seat, metadata.image().offset().0);
+        let quotas = Quotas::new(metadata.image(), &config, seat.shards);
+        for (resource, configs) in metadata.image().resource_configs() {
+            if let ConfigResource::ClientMetrics(name) = resource {
+                front.set_subscription(name, configs);
+            }
+        }
         Self {
             seat,
             config,
@@ -97,6 +107,7 @@ impl Shard {
             metadata,
             front,
             peers,
+            quotas,
             superblock,
             stop: Stop::Running,
             has_more: false,
@@ -199,11 +210,25 @@ impl Shard {
                 break;
             }
         }
+        if let Some(used) = self.quotas.take_untold(now.monotonic_us) {
+            self.peers.tell_used(&used, actions);
+        }
         self.has_more |= self.logs.end_reencoding();
         if core::mem::take(&mut self.bounds_changed) && self.seat.is_first() {
-            actions.push(Action::LimitConnections(self.config.connections.clone()));
+            let ip_rates = ip_rates(self.metadata.image());
+            actions.push(Action::LimitConnections(ConnectionBounds { ip_rates, ..self.config.connections.clone() }));
         }
         self.stop_turn(now, actions);
+    }
+
+    /// Whether the host has to say how long [`Self::handle`] and [`Self::end_of_turn`] took.
+    pub fn measures_time(&self) -> bool {
+        self.quotas.measures_time()
+    }
+
+    /// The call before took so long: it counts for those whose requests were taken up in it.
+    pub fn time_passed(&mut self, now: Now, took_us: u64) {
+        self.quotas.time_passed(took_us, now.monotonic_us);
     }
 
     /// When the host must call [`Self::end_of_turn`] even if nothing happens, in microseconds of the monotonic clock.
@@ -212,14 +237,20 @@ impl Shard {
             return Some(0);
         }
         let stop = if let Stop::Answering { until_us } = self.stop { Some(until_us) } else { None };
-        let parts =
-            [self.front.next_deadline_us(), self.logs.next_deadline_us(), self.metadata.next_deadline_us(), stop];
+        let parts = [
+            self.front.next_deadline_us(),
+            self.quotas.next_deadline_us(),
+            self.logs.next_deadline_us(),
+            self.metadata.next_deadline_us(),
+            stop,
+        ];
         parts.into_iter().flatten().min()
     }
 
     fn with_front(&mut self, now: Now, actions: &mut Vec<Action>, call: impl FnOnce(&mut Front, &mut Context<'_>)) {
         let (seat, config) = (self.seat, &self.config);
-        let mut cx = Context { now, seat, logs: &mut self.logs, metadata: &mut self.metadata, config, actions };
+        let (logs, metadata, quotas) = (&mut self.logs, &mut self.metadata, &mut self.quotas);
+        let mut cx = Context { now, seat, logs, metadata, quotas, config, actions };
         call(&mut self.front, &mut cx);
     }
 
@@ -321,9 +352,17 @@ impl Shard {
                 // Nothing in a shard depends on these.
                 MetadataChange::BrokerRegistered(_)
                 | MetadataChange::NextProducerIdRaised(_)
-                | MetadataChange::FeatureLevelChanged { .. }
-                | MetadataChange::ResourceConfigChanged { .. }
-                | MetadataChange::ClientQuotaChanged { .. } => {}
+                | MetadataChange::FeatureLevelChanged { .. } => {}
+                MetadataChange::ResourceConfigChanged { resource, configs } => match resource {
+                    ConfigResource::ClientMetrics(name) => self.front.set_subscription(name, configs),
+                    ConfigResource::Group(name) => {
+                        warn_of_inert_for_group(name, configs, self.seat.is_first(), actions)
+                    }
+                },
+                MetadataChange::ClientQuotaChanged { entity, limits } => {
+                    self.quotas.set(entity, limits);
+                    self.bounds_changed |= entity.ip.is_some();
+                }
             }
         }
         if broker_changed {
@@ -403,6 +442,28 @@ pub(crate) fn set_dynamic(config: &mut BrokerConfig, image: &MetadataImage, node
 }
 
 /// Says so when a setting was given to a running broker that nothing here acts on.
+/// How many connections an address may open in a second, by the quotas of the metadata.
+fn ip_rates(image: &MetadataImage) -> Vec<(Option<IpAddr>, u32)> {
+    let of_address = image.quotas().iter().filter_map(|(entity, limits)| Some((entity.ip.as_ref()?, limits)));
+    let rates = of_address.filter_map(|(ip, limits)| {
+        let rate = limits.get(CONNECTION_CREATION_RATE)?.value() as u32;
+        match ip {
+            QuotaName::Default => Some((None, rate)),
+            QuotaName::Named(ip) => Some((Some(ip.parse().ok()?), rate)),
+        }
+    });
+    rates.collect()
+}
+
+/// Says which settings of a group change nothing.
+fn warn_of_inert_for_group(name: &str, configs: &BTreeMap<String, String>, is_first: bool, actions: &mut Vec<Action>) {
+    let inert: Vec<&str> = configs.keys().map(String::as_str).filter(|key| is_inert_for_groups(key)).collect();
+    if is_first && !inert.is_empty() {
+        let message = format!("group {name}: without effect in this version: {}", inert.join(", "));
+        actions.push(Action::Log { level: LogLevel::Warn, message });
+    }
+}
+
 fn warn_of_inert(key: &str, is_set: bool, actions: &mut Vec<Action>) {
     if is_set && is_inert(key) {
         let message = format!("{key} was set for this broker, and has no effect in this version of Corelog");

@@ -14,6 +14,9 @@ use corelog_shard::config::ConnectionBounds;
 /// So much may come at once of what a second's rate allows, in microseconds.
 const BURST_US: u64 = 1_000_000;
 
+/// Addresses whose turns are remembered; beyond it those are forgotten that may come at once again.
+const ADDRESSES_MAX: usize = 10_000;
+
 /// The bounds, and who counts towards them. Clones share both.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionQuota(Arc<Mutex<Counted>>);
@@ -28,6 +31,8 @@ struct Counted {
     by_address: HashMap<IpAddr, usize>,
     /// When the rate allows the next connection, on the monotonic clock; those before it were let in or put off.
     next_us: u64,
+    /// The same by address, of those with a rate of their own.
+    next_by_address_us: HashMap<IpAddr, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ struct Bounds {
     per_ip_max: usize,
     by_address: HashMap<IpAddr, usize>,
     rate_max: usize,
+    ip_rate_max: Option<u32>,
+    ip_rates: HashMap<IpAddr, u32>,
 }
 
 /// Why somebody is not let in.
@@ -90,7 +97,12 @@ impl ConnectionQuota {
                 per_ip_max: bounds.per_ip_max,
                 by_address: by_address.collect(),
                 rate_max: bounds.rate_max,
+                ip_rate_max: bounds.ip_rates.iter().find(|(ip, _)| ip.is_none()).map(|(_, rate)| *rate),
+                ip_rates: (bounds.ip_rates.iter())
+                    .filter_map(|(ip, rate)| Some((ip.as_ref()?.to_canonical(), *rate)))
+                    .collect(),
             });
+            counted.next_by_address_us.clear();
             counted.change
         };
         if !names.is_empty() {
@@ -129,10 +141,16 @@ impl ConnectionQuota {
             if counted.by_address.get(&address).copied().unwrap_or(0) >= max {
                 return Err(Refusal::Address(max));
             }
-            let rate_us = 1_000_000 / bounds.rate_max.max(1) as u64;
-            let turn_us = counted.next_us.max(now_us);
-            serve_at_us = turn_us.saturating_sub(BURST_US.saturating_sub(rate_us)).max(now_us);
-            counted.next_us = turn_us.saturating_add(rate_us);
+            let rate_max = bounds.rate_max;
+            let ip_rate = bounds.ip_rates.get(&address).copied().or(bounds.ip_rate_max);
+            serve_at_us = take_turn(&mut counted.next_us, rate_max as u64, now_us);
+            if let Some(rate) = ip_rate {
+                if counted.next_by_address_us.len() >= ADDRESSES_MAX {
+                    counted.next_by_address_us.retain(|_, next_us| *next_us > now_us);
+                }
+                let next_us = counted.next_by_address_us.entry(address).or_insert(0);
+                serve_at_us = serve_at_us.max(take_turn(next_us, u64::from(rate), now_us));
+            }
         }
         counted.open += 1;
         *counted.by_address.entry(address).or_insert(0) += 1;
@@ -143,6 +161,14 @@ impl ConnectionQuota {
         // Nothing in here panics half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes the next turn that a rate allows in a second. Returns when it is.
+fn take_turn(next_us: &mut u64, rate: u64, now_us: u64) -> u64 {
+    let rate_us = 1_000_000 / rate.max(1);
+    let turn_us = (*next_us).max(now_us);
+    *next_us = turn_us.saturating_add(rate_us);
+    turn_us.saturating_sub(BURST_US.saturating_sub(rate_us)).max(now_us)
 }
 
 #[cfg(test)]
@@ -159,7 +185,7 @@ mod tests {
 
     fn bounds(total_max: usize, per_ip_max: usize, overrides: &[(&str, usize)], rate_max: usize) -> ConnectionBounds {
         let per_ip_overrides = overrides.iter().map(|(host, max)| (host.to_string(), *max)).collect();
-        ConnectionBounds { total_max, per_ip_max, per_ip_overrides, rate_max }
+        ConnectionBounds { total_max, per_ip_max, per_ip_overrides, rate_max, ip_rates: Vec::new() }
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -218,5 +244,23 @@ mod tests {
         let times: Vec<u64> = (0..13).map(|_| admit(start) - start).collect();
         assert_eq!(times, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100_000, 200_000, 300_000]);
         assert_eq!(admit(start + 60_000_000), start + 60_000_000, "what was not used up is not saved either");
+    }
+
+    #[test]
+    fn an_address_has_a_rate_of_its_own() {
+        let quota = ConnectionQuota::default();
+        let ip_rates = vec![(Some(ip("10.0.0.1")), 2), (None, 5)];
+        quota.set(&ConnectionBounds { ip_rates, ..bounds(NONE, NONE, &[], NONE) });
+        let start = 5_000_000;
+        let mut passes = Vec::new();
+        let mut admit = |address: &str| {
+            let (pass, serve_at_us) = quota.admit(ip(address), start).unwrap();
+            passes.push(pass);
+            serve_at_us - start
+        };
+        assert_eq!([admit("10.0.0.1"), admit("::ffff:10.0.0.1"), admit("10.0.0.1")], [0, 0, 500_000]);
+        let others: Vec<u64> = (0..6).map(|_| admit("10.0.0.2")).collect();
+        assert_eq!(others, [0, 0, 0, 0, 0, 200_000]);
+        assert_eq!(admit("10.0.0.3"), 0, "each address on its own");
     }
 }

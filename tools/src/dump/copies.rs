@@ -87,12 +87,16 @@ pub(super) fn dump_checkpoint(
         ))?;
         for s in &p.sealed {
             report.line(format_args!(
-                "    sealed segment {}: {} bytes, offsets to {}, largest timestamp {}",
+                "    {} segment {}: {} bytes, offsets to {}, largest timestamp {}",
+                if s.cleaned > 0 { "cleaned" } else { "sealed" },
                 s.base_offset,
                 s.len,
                 s.next_offset - 1,
                 s.max_timestamp_ms
             ))?;
+        }
+        if p.first_dirty > 0 {
+            report.line(format_args!("    clean up to offset {}, {} replacements", p.first_dirty, p.cleanings))?;
         }
         for (epoch, offset) in &p.epochs {
             report.line(format_args!("    leader epoch {epoch} from offset {offset}"))?;

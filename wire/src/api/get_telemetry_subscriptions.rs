@@ -4,7 +4,7 @@ use crate::array::Array;
 use crate::error_code::ErrorCode;
 use crate::ids::ClientInstanceId;
 
-request!(unserved GetTelemetrySubscriptions: GetTelemetrySubscriptionsRequest => GetTelemetrySubscriptionsResponse<'r>);
+request!(GetTelemetrySubscriptions: GetTelemetrySubscriptionsRequest => GetTelemetrySubscriptionsResponse<'r>);
 
 message! {
     versions 0, flexible 0+;

@@ -3,7 +3,7 @@
 use crate::error_code::ErrorCode;
 use crate::ids::ClientInstanceId;
 
-request!(unserved PushTelemetry: PushTelemetryRequest<'a> => PushTelemetryResponse);
+request!(PushTelemetry: PushTelemetryRequest<'a> => PushTelemetryResponse);
 
 message! {
     versions 0, flexible 0+;

@@ -185,8 +185,8 @@ pub fn entries() -> Vec<Entry> {
         UnregisterBroker: unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse;
         DescribeTransactions unserved: describe_transactions DescribeTransactionsRequest DescribeTransactionsResponse;
         ListTransactions: list_transactions ListTransactionsRequest ListTransactionsResponse;
-        GetTelemetrySubscriptions unserved: get_telemetry_subscriptions GetTelemetrySubscriptionsRequest GetTelemetrySubscriptionsResponse;
-        PushTelemetry unserved: push_telemetry PushTelemetryRequest PushTelemetryResponse;
+        GetTelemetrySubscriptions: get_telemetry_subscriptions GetTelemetrySubscriptionsRequest GetTelemetrySubscriptionsResponse;
+        PushTelemetry: push_telemetry PushTelemetryRequest PushTelemetryResponse;
         ListConfigResources: list_config_resources ListConfigResourcesRequest ListConfigResourcesResponse;
     };
     assert_eq!(entries.len(), 2 * (ApiKey::ALL.len() + UnservedApi::ALL.len()), "an API is missing here");

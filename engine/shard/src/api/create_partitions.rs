@@ -14,9 +14,11 @@ use corelog_wire::api::create_partitions::{
 };
 use corelog_wire::error_code::ErrorCode;
 
+use super::create_topics::quota_exceeded;
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us};
 use crate::front::Context;
 use crate::limits;
+use corelog_replication::metadata::MetadataRecord;
 
 /// The first version whose clients know THROTTLING_QUOTA_EXCEEDED.
 const FIRST_WITH_THROTTLING: i16 = 3;
@@ -27,6 +29,7 @@ pub(crate) struct Pending {
     to: ReplyTo,
     topics: Vec<Topic>,
     waiting: BTreeMap<ProposalId, usize>,
+    throttle_ms: u32,
 }
 
 #[derive(Debug)]
@@ -50,9 +53,22 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     }
     let topics: Vec<MorePartitions<'_>> = request.topics.iter().map(more_partitions).collect();
     let results = controller::create_partitions(cx.metadata.image(), &topics, limits::PARTITIONS_MAX);
-    let mut pending = Pending { to: call.to, topics: Vec::with_capacity(results.len()), waiting: BTreeMap::new() };
+    let mut pending =
+        Pending { to: call.to, topics: Vec::with_capacity(results.len()), waiting: BTreeMap::new(), throttle_ms: 0 };
     for result in results {
-        let outcome = match result.outcome {
+        let mut outcome = result.outcome;
+        if let Ok(records) = &outcome
+            && !request.validate_only
+        {
+            let strict = call.to.version >= FIRST_WITH_THROTTLING;
+            let partitions = records.iter().map(new_partitions).sum();
+            let taken = cx.quotas.take_mutations(call.to.client, partitions, strict, cx.now.monotonic_us);
+            pending.throttle_ms = pending.throttle_ms.max(taken.throttle_ms);
+            if taken.refused {
+                outcome = Err(quota_exceeded());
+            }
+        }
+        let outcome = match outcome {
             Ok(records) if !request.validate_only => cx.metadata.propose(&records).map_err(Rejection::from).map(Some),
             outcome => outcome.map(|_| None),
         };
@@ -72,6 +88,13 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         ..Wait::default()
     };
     Outcome::Wait(Parked::CreatePartitions(pending), wait)
+}
+
+fn new_partitions(record: &MetadataRecord) -> usize {
+    match record {
+        MetadataRecord::MorePartitions { partitions, .. } => partitions.len(),
+        _ => 0,
+    }
 }
 
 fn more_partitions(topic: CreatePartitionsTopic<'_>) -> MorePartitions<'_> {
@@ -103,7 +126,9 @@ impl Pending {
     pub(crate) fn answer(self) -> Outcome {
         let version = self.to.version;
         let results: Vec<_> = self.topics.iter().map(|topic| topic.response(version)).collect();
-        self.to.answer(&CreatePartitionsResponse { results: (&results).into(), ..CreatePartitionsResponse::default() })
+        let throttle_time_ms = i32::try_from(self.throttle_ms).unwrap_or(i32::MAX);
+        let response = CreatePartitionsResponse { results: (&results).into(), throttle_time_ms };
+        self.to.answer_throttled(&response, self.throttle_ms)
     }
 }
 

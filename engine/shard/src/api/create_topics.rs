@@ -19,6 +19,9 @@ use crate::config::{BrokerConfig, Synonym, TOPIC_KEYS};
 use crate::front::{Context, Shared, draw_topic_id};
 use crate::limits;
 
+/// The first version whose clients know THROTTLING_QUOTA_EXCEEDED.
+const FIRST_WITH_THROTTLING: i16 = 6;
+
 /// Where a config's value comes from, by Kafka's numbers.
 const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 const STATIC_BROKER_CONFIG: i8 = 4;
@@ -30,6 +33,7 @@ pub(crate) struct Pending {
     to: ReplyTo,
     topics: Vec<Topic>,
     waiting: BTreeMap<ProposalId, usize>,
+    throttle_ms: u32,
 }
 
 #[derive(Debug)]
@@ -63,8 +67,18 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
         &|key, value| check_config(config, key, value),
         request.validate_only,
     );
-    let mut pending = Pending { to: call.to, topics: Vec::with_capacity(results.len()), waiting: BTreeMap::new() };
+    let mut pending =
+        Pending { to: call.to, topics: Vec::with_capacity(results.len()), waiting: BTreeMap::new(), throttle_ms: 0 };
     for mut result in results {
+        let partitions = result.outcome.as_ref().map_or(0, |created| created.num_partitions);
+        if partitions > 0 && !request.validate_only {
+            let strict = call.to.version >= FIRST_WITH_THROTTLING;
+            let taken = cx.quotas.take_mutations(call.to.client, partitions as usize, strict, cx.now.monotonic_us);
+            pending.throttle_ms = pending.throttle_ms.max(taken.throttle_ms);
+            if taken.refused {
+                result.outcome = Err(quota_exceeded());
+            }
+        }
         if let Ok(created) = &mut result.outcome
             && !request.validate_only
         {
@@ -89,6 +103,12 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
         ..Wait::default()
     };
     Outcome::Wait(Parked::CreateTopics(pending), wait)
+}
+
+/// The client creates and deletes more partitions than it may.
+pub(super) fn quota_exceeded() -> Rejection {
+    let message = "the quota on changes of topics is used up for now".to_string();
+    Rejection { code: ErrorCode::THROTTLING_QUOTA_EXCEEDED, message }
 }
 
 fn new_topic(topic: CreatableTopic<'_>) -> NewTopic<'_> {
@@ -150,7 +170,9 @@ impl Pending {
         let configs: Vec<Vec<CreatableTopicConfigs<'_>>> =
             rows.iter().map(|rows| rows.iter().map(ConfigRow::response).collect()).collect();
         let topics: Vec<_> = self.topics.iter().zip(&configs).map(|(topic, configs)| topic.response(configs)).collect();
-        self.to.answer(&CreateTopicsResponse { topics: (&topics).into(), ..CreateTopicsResponse::default() })
+        let throttle_time_ms = i32::try_from(self.throttle_ms).unwrap_or(i32::MAX);
+        let response = CreateTopicsResponse { topics: (&topics).into(), throttle_time_ms };
+        self.to.answer_throttled(&response, self.throttle_ms)
     }
 }
 

@@ -13,6 +13,7 @@ use corelog_wire::api::delete_topics::{DeletableTopicResult, DeleteTopicsRequest
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::ids::TopicId;
 
+use super::create_topics::quota_exceeded;
 use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us};
 use crate::front::Context;
 use crate::limits;
@@ -30,6 +31,7 @@ pub(crate) struct Pending {
     to: ReplyTo,
     topics: Vec<DeletionResult>,
     waiting: BTreeMap<ProposalId, usize>,
+    throttle_ms: u32,
 }
 
 /// Proposes the deletions that may be.
@@ -50,8 +52,18 @@ pub(crate) fn handle(cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
         return refuse_all(&call.to, &topics);
     }
     let topics = controller::delete_topics(cx.metadata.image(), &topics);
-    let mut pending = Pending { to: call.to, topics, waiting: BTreeMap::new() };
+    let mut pending = Pending { to: call.to, topics, waiting: BTreeMap::new(), throttle_ms: 0 };
     for (index, topic) in pending.topics.iter_mut().enumerate() {
+        if topic.outcome.is_ok() {
+            let strict = call.to.version >= FIRST_WITH_THROTTLING;
+            let found = cx.metadata.image().topic_by_id(topic.topic_id);
+            let partitions = found.map_or(0, |topic| topic.partitions().len());
+            let taken = cx.quotas.take_mutations(call.to.client, partitions, strict, cx.now.monotonic_us);
+            pending.throttle_ms = pending.throttle_ms.max(taken.throttle_ms);
+            if taken.refused {
+                topic.outcome = Err(quota_exceeded());
+            }
+        }
         if let Ok(records) = &mut topic.outcome {
             match cx.metadata.propose(&core::mem::take(records)) {
                 Ok(proposal) => {
@@ -114,7 +126,9 @@ impl Pending {
     pub(crate) fn answer(self) -> Outcome {
         let version = self.to.version;
         let responses: Vec<_> = self.topics.iter().map(|topic| response(version, topic)).collect();
-        self.to.answer(&DeleteTopicsResponse { responses: (&responses).into(), ..DeleteTopicsResponse::default() })
+        let throttle_time_ms = i32::try_from(self.throttle_ms).unwrap_or(i32::MAX);
+        let response = DeleteTopicsResponse { responses: (&responses).into(), throttle_time_ms };
+        self.to.answer_throttled(&response, self.throttle_ms)
     }
 }
 

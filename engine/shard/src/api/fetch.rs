@@ -35,6 +35,8 @@ use crate::front::{Context, Shared};
 use crate::io::FileRange;
 use crate::log::{Fetched, Logs, PartitionId, Read, ReadId, SegmentRange};
 use crate::mesh::ShardIndex;
+use crate::quota::Client;
+use bytes::Bytes;
 use shares::{Ours, Theirs};
 
 /// The first version that names topics by id.
@@ -122,6 +124,13 @@ impl Found {
     }
 
     /// What of it is sent from a file.
+    fn record_bytes(&self) -> usize {
+        match &self.records {
+            Fetched::InPlace(found) => found.range.len,
+            Fetched::Memory(pieces) => pieces.iter().map(Bytes::len).sum(),
+        }
+    }
+
     fn in_place(&self) -> Option<SegmentRange> {
         match self.records {
             Fetched::InPlace(found) => Some(found),
@@ -176,7 +185,9 @@ pub(crate) fn handle(shared: &mut Shared, cx: &mut Context<'_>, call: &Call<'_>)
         Ok(context) => context,
         Err(error) => return refuse(&to, error, NO_SESSION),
     };
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(cx.config.fetch_bytes_max);
+    // More than the client's quota allows in all windows but one could never be sent.
+    let quota_bytes_max = cx.quotas.fetch_bytes_max(to.client).unwrap_or(usize::MAX);
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(cx.config.fetch_bytes_max).min(quota_bytes_max);
     let pending = Pending {
         to,
         context,
@@ -476,6 +487,27 @@ impl Pending {
     /// What was read and is in files that are open for it. They belong to the answer if that names them.
     pub(crate) fn in_place(&self) -> Vec<SegmentRange> {
         self.found.iter().filter_map(Found::in_place).collect()
+    }
+
+    /// Whose quota it counts towards.
+    pub(crate) fn client(&self) -> Client {
+        self.to.client
+    }
+
+    /// How many bytes of records it has found.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.found.iter().map(Found::record_bytes).sum()
+    }
+
+    /// Answers a client that has fetched more than it may: with nothing but how long it is held back. Its session stays as it
+    /// is (KIP-219).
+    pub(crate) fn hold_back(self, throttle_ms: u32) -> Outcome {
+        let session_id = match self.context {
+            FetchContext::Incremental { id, .. } => id,
+            FetchContext::Sessionless | FetchContext::Full { .. } => NO_SESSION,
+        };
+        let throttle_time_ms = i32::try_from(throttle_ms).unwrap_or(i32::MAX);
+        self.to.answer_throttled(&FetchResponse { session_id, throttle_time_ms, ..Default::default() }, throttle_ms)
     }
 
     /// Answers with what was read: the client, or the shard whose fetch it is.

@@ -30,6 +30,7 @@ use crate::front::Context;
 use crate::limits;
 use crate::log::{AckPoint, AppendRefused, Durability, PartitionId};
 use crate::mesh::ShardIndex;
+use crate::quota::Kind;
 
 /// Kafka's admin client; it alone may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -395,7 +396,7 @@ impl Pending {
     }
 
     /// Everything of this shard is appended: answers at once where nothing has to become durable first.
-    fn after_append(mut self, cx: &Context<'_>, request: &ProduceRequest<'_>) -> Outcome {
+    fn after_append(mut self, cx: &mut Context<'_>, request: &ProduceRequest<'_>) -> Outcome {
         self.note_shares();
         let ack = self.partitions.iter().fold(AckPoint::NOW, |ack, partition| join(ack, partition.ack));
         self.is_acknowledged = self.acks == 0 || cx.logs.reached(ack);
@@ -449,7 +450,7 @@ impl Pending {
     }
 
     /// The client waits no longer: what is not durable now counts as timed out. It is in the log nevertheless.
-    pub(crate) fn expired(mut self, cx: &Context<'_>) -> Outcome {
+    pub(crate) fn expired(mut self, cx: &mut Context<'_>) -> Outcome {
         for partition in &mut self.partitions {
             let is_done = match partition.there {
                 Some(shard) => !self.awaits.contains(&shard),
@@ -465,7 +466,7 @@ impl Pending {
     }
 
     /// Answers the client, or the shard whose request it is.
-    pub(crate) fn answer(self, cx: &Context<'_>) -> Outcome {
+    pub(crate) fn answer(self, cx: &mut Context<'_>) -> Outcome {
         if self.is_share {
             let ours = self.partitions.into_iter().enumerate().filter(|(_, partition)| partition.is_ours);
             return Outcome::Share(ShareAnswer::Produce(ours.collect()));
@@ -480,7 +481,13 @@ impl Pending {
         self.answer_client(cx)
     }
 
-    fn answer_client(self, cx: &Context<'_>) -> Outcome {
+    fn answer_client(self, cx: &mut Context<'_>) -> Outcome {
+        let (client, now_us) = (self.to.client, cx.now.monotonic_us);
+        let throttle_ms = cx.quotas.throttle_ms(client, Kind::Produce, now_us).max(cx.quotas.throttle_ms(
+            client,
+            Kind::Request,
+            now_us,
+        ));
         let record_errors: Vec<Vec<BatchIndexAndErrorMessage<'_>>> =
             self.partitions.iter().map(PartitionResult::record_errors).collect();
         let version = self.to.version;
@@ -496,11 +503,12 @@ impl Pending {
             })
             .collect();
         let endpoints = self.endpoints(cx);
-        self.to.answer(&ProduceResponse {
+        let response = ProduceResponse {
             responses: (&responses).into(),
             node_endpoints: (&endpoints).into(),
-            ..ProduceResponse::default()
-        })
+            throttle_time_ms: i32::try_from(throttle_ms).unwrap_or(i32::MAX),
+        };
+        self.to.answer_throttled(&response, throttle_ms)
     }
 
     /// Where the leaders are that the answer names (KIP-951).

@@ -95,6 +95,8 @@ pub(crate) fn changes_metadata(api: ApiKey) -> bool {
         | ApiKey::UnregisterBroker
         | ApiKey::ListTransactions
         | ApiKey::ListConfigResources
+        | ApiKey::GetTelemetrySubscriptions
+        | ApiKey::PushTelemetry
         | ApiKey::DescribeConfigs => false,
     }
 }

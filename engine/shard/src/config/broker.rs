@@ -19,6 +19,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub struct ConnectionBounds {
     pub per_ip_overrides: Vec<(String, usize)>,
     /// `max.connection.creation.rate`: the most that are taken in within a second, on average.
     pub rate_max: usize,
+    /// The same from one address, by quota: those of single addresses, and without an address that of all others (KIP-612).
+    pub ip_rates: Vec<(Option<IpAddr>, u32)>,
 }
 
 /// How compacted topics are cleaned.
@@ -160,6 +163,13 @@ pub struct BrokerConfig {
     pub retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`: how long an idle producer's state is kept.
     pub producer_id_expiration_ms: u64,
+    /// `quota.window.num` and `quota.window.size.seconds`: how many windows a client's rates are taken over, and the length
+    /// of one in seconds.
+    pub quota_windows: (u32, u32),
+    /// The same for changes of topics: `controller.quota.window.num` and `controller.quota.window.size.seconds`.
+    pub mutation_quota_windows: (u32, u32),
+    /// `telemetry.max.bytes`: the most bytes of metrics in one push.
+    pub telemetry_bytes_max: usize,
     /// Consumer groups and their committed offsets.
     pub groups: GroupsConfig,
     /// What `corelog.memory.bytes` allows, divided.
@@ -220,6 +230,9 @@ impl Default for BrokerConfig {
             fetch_sessions_max: 0,
             retention_check_interval_ms: 0,
             producer_id_expiration_ms: 0,
+            quota_windows: (0, 0),
+            mutation_quota_windows: (0, 0),
+            telemetry_bytes_max: 0,
             groups: GroupsConfig::default(),
             memory: MemoryBudget::from_total(0),
             journal: JournalConfig {

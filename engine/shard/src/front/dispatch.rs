@@ -7,23 +7,38 @@ use core::net::IpAddr;
 use bytes::Bytes;
 use corelog_replication::controller::Rejection;
 use corelog_replication::quorum::ProposalId;
+use corelog_wire::api::api_versions::ApiVersionsRequest;
 use corelog_wire::api_key::ApiKey;
 
 use super::{Context, Front};
 use crate::api::{self, Call, Outcome, Parked};
 use crate::connection::RequestId;
 use crate::coordinator::Reply;
+use crate::io::ConnectionId;
 use crate::mesh::FIRST;
+use crate::quota::Kind;
+use crate::telemetry::Source;
 
 impl Front {
     /// Calls the handler of a request.
     pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, peer: IpAddr, frame: &Bytes) {
+        self.call_handler(cx, id, peer, frame, false);
+        self.reply_to_members(cx);
+    }
+
+    fn call_handler(&mut self, cx: &mut Context<'_>, id: RequestId, peer: IpAddr, frame: &Bytes, has_waited: bool) {
         let mut call = match Call::decode_header(frame) {
             Ok(call) => call,
             Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
         };
         call.peer = peer;
+        call.has_waited = has_waited;
         call.is_share = !cx.seat.is_home_of(id.connection);
+        self.meter(cx, id, &mut call, frame);
+        if matches!(call.to.api, ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry) {
+            let outcome = self.metrics_of_client(cx, id.connection, &call);
+            return self.settle(cx, id, frame, outcome);
+        }
         let (shared, groups) = (&mut self.shared, &mut self.coordinator);
         let outcome = match call.to.api {
             api if api::sharing::changes_metadata(api) && !cx.seat.is_first() => Outcome::Elsewhere(FIRST),
@@ -44,7 +59,7 @@ impl Front {
             ApiKey::Heartbeat => api::heartbeat::handle(groups, cx, &call),
             ApiKey::LeaveGroup => api::leave_group::handle(groups, cx, &call),
             ApiKey::OffsetCommit => api::offset_commit::handle(groups, cx, id, &call),
-            ApiKey::OffsetFetch => api::offset_fetch::handle(groups, cx, &call),
+            ApiKey::OffsetFetch => api::offset_fetch::handle(groups, cx, id, frame, &call),
             ApiKey::OffsetDelete => api::offset_delete::handle(groups, cx, id, &call),
             ApiKey::DescribeGroups => api::describe_groups::handle(groups, cx, &call),
             ApiKey::ListGroups => api::list_groups::handle(groups, cx, &call),
@@ -66,20 +81,64 @@ impl Front {
             ApiKey::DescribeProducers => api::describe_producers::handle(cx, &call),
             ApiKey::UnregisterBroker => api::unregister_broker::handle(cx, &call),
             ApiKey::ListTransactions => api::list_transactions::handle(&call),
+            ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => unreachable!("they are handled above"),
             ApiKey::ListConfigResources => api::list_config_resources::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
-        self.reply_to_members(cx);
+    }
+
+    /// Finds out whose limits a request counts towards, and counts what is known of it.
+    fn meter(&mut self, cx: &mut Context<'_>, id: RequestId, call: &mut Call<'_>, frame: &Bytes) {
+        let now_us = cx.now.monotonic_us;
+        if call.is_share && !api::sharing::changes_metadata(call.to.api) {
+            return;
+        }
+        let client = cx.quotas.client(call.client_id, now_us / 1_000);
+        call.to.client = client;
+        if let Some(connection) = self.connections.get_mut(&id.connection) {
+            connection.set_client(client);
+            cx.quotas.taken_up(client);
+            if call.to.api == ApiKey::ApiVersions
+                && let Ok(request) = call.decode::<ApiVersionsRequest<'_>>()
+            {
+                connection.set_software(request.client_software_name, request.client_software_version);
+            }
+            if call.to.api == ApiKey::Produce {
+                cx.quotas.record(client, Kind::Produce, frame.len() as f64, now_us);
+            }
+        }
+    }
+
+    /// Metrics of a client, or what it is to push.
+    fn metrics_of_client(&mut self, cx: &mut Context<'_>, id: ConnectionId, call: &Call<'_>) -> Outcome {
+        let connection = self.connections.get_mut(&id).expect("such requests are handled at home");
+        let source = Source {
+            client_id: call.client_id.unwrap_or_default(),
+            software: connection.software(),
+            peer: connection.peer(),
+        };
+        if call.to.api == ApiKey::PushTelemetry {
+            return api::push_telemetry::handle(&mut self.telemetry, cx, &source, call);
+        }
+        let (outcome, instance) = api::get_telemetry_subscriptions::handle(&mut self.telemetry, cx, &source, call);
+        if let Some(before) = instance.and_then(|instance| connection.set_instance(instance)) {
+            self.telemetry.forget(before);
+        }
+        outcome
     }
 
     /// Answers those for whom their group has decided.
     pub(super) fn reply_to_members(&mut self, cx: &mut Context<'_>) {
         while let Some(reply) = self.coordinator.next_reply() {
             let id = reply.request();
-            if let (Some(Parked::DeleteGroups(pending)), Reply::Written(waiter, result)) =
-                (self.purgatory.get_mut(id), &reply)
-                && !pending.written(waiter.entry, *result)
-            {
+            let is_complete = match (self.purgatory.get_mut(id), &reply) {
+                (Some(Parked::DeleteGroups(pending)), Reply::Written(waiter, result)) => {
+                    pending.written(waiter.entry, *result)
+                }
+                (Some(Parked::UnstableOffsets(unstable)), Reply::Written(..)) => unstable.written(),
+                _ => true,
+            };
+            if !is_complete {
                 continue;
             }
             // Who is gone, or has waited too long, hears nothing.
@@ -90,6 +149,11 @@ impl Front {
                 (Parked::OffsetCommit(pending), Reply::Written(_, result)) => pending.answer(result),
                 (Parked::OffsetDelete(pending), Reply::Written(_, result)) => pending.answer(result),
                 (Parked::DeleteGroups(pending), Reply::Written(..)) => pending.answer(),
+                (Parked::UnstableOffsets(unstable), Reply::Written(..)) => {
+                    self.call_handler(cx, id, unstable.peer, &unstable.frame, true);
+                    self.flush(cx, id.connection);
+                    continue;
+                }
                 (parked, reply) => unreachable!("{reply:?} is no answer for {parked:?}"),
             };
             self.settle_and_flush(cx, id, outcome);
@@ -166,6 +230,7 @@ pub(super) fn expired(cx: &mut Context<'_>, parked: Parked) -> Outcome {
         Parked::OffsetCommit(pending) => pending.expired(),
         Parked::OffsetDelete(pending) => pending.expired(),
         Parked::DeleteGroups(pending) => pending.expired(),
+        Parked::UnstableOffsets(unstable) => unstable.expired(cx),
         other => unreachable!("{other:?} has no deadline"),
     }
 }

@@ -89,10 +89,17 @@ impl Front {
         let Some(Parked::Fetch(pending)) = self.purgatory.take(id) else { unreachable!("it has just read") };
         self.read_bytes -= pending.held_bytes();
         let mut lent = pending.in_place();
-        let outcome = pending.answer(&mut self.shared, cx);
+        let throttle_ms = match cx.seat.is_home_of(id.connection) {
+            true => cx.quotas.take_fetch(pending.client(), pending.record_bytes(), cx.now.monotonic_us),
+            false => 0,
+        };
+        let outcome = match throttle_ms {
+            0 => pending.answer(&mut self.shared, cx),
+            _ => pending.hold_back(throttle_ms),
+        };
         let is_named = |file: FileId| {
-            let Outcome::Answer(pieces) = &outcome else { return false };
-            pieces.iter().any(|piece| matches!(piece, Piece::File(range) if range.file == file))
+            let Outcome::Answer(answer) = &outcome else { return false };
+            answer.pieces.iter().any(|piece| matches!(piece, Piece::File(range) if range.file == file))
         };
         lent.retain(|lent| {
             let is_named = is_named(lent.range.file);

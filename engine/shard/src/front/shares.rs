@@ -37,9 +37,12 @@ impl LentFrames {
         peer: IpAddr,
         frame: &Bytes,
     ) {
-        let before = self.frames.insert((request, owner), frame.len());
+        // Members may wait for their group for minutes, and nobody keeps their frames meanwhile.
+        let is_kept = !super::has_key(frame, ApiKey::JoinGroup) && !super::has_key(frame, ApiKey::SyncGroup);
+        let bytes = if is_kept { frame.len() } else { 0 };
+        let before = self.frames.insert((request, owner), bytes);
         assert!(before.is_none(), "a shard is asked once");
-        self.bytes += frame.len();
+        self.bytes += bytes;
         ask(cx, owner, request, Asked::Frame { frame: frame.clone(), peer });
     }
 
@@ -134,7 +137,7 @@ impl Front {
     /// Does what a handler decided about a request of another shard.
     pub(super) fn settle_share(&mut self, cx: &mut Context<'_>, id: RequestId, frame: &Bytes, outcome: Outcome) {
         let answer = match outcome {
-            Outcome::Answer(pieces) => Answer::Whole(pieces),
+            Outcome::Answer(frame) => Answer::Whole(frame),
             Outcome::Share(answer) => Answer::Share(answer),
             Outcome::Close(reason) => Answer::Close(reason),
             Outcome::Silent | Outcome::Elsewhere(_) => unreachable!("whoever asks knows better whom to ask"),
@@ -199,9 +202,9 @@ impl Front {
                 self.purgatory.take(request);
                 return self.settle_and_flush(cx, request, Outcome::Close(reason));
             }
-            (Parked::Elsewhere, Answer::Whole(pieces)) => {
+            (Parked::Elsewhere, Answer::Whole(whole)) => {
                 self.purgatory.take(request);
-                return self.settle_and_flush(cx, request, Outcome::Answer(pieces));
+                return self.settle_and_flush(cx, request, Outcome::Answer(whole));
             }
             (Parked::Produce(pending), Answer::Share(ShareAnswer::Produce(results))) => pending.joined(from, results),
             (Parked::ListOffsets(pending), Answer::Share(ShareAnswer::ListOffsets(results))) => {

@@ -169,6 +169,10 @@ impl Host {
         running.filter_map(Shard::next_deadline_us).min()
     }
 
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shards[0]
+    }
+
     pub(crate) fn front(&mut self) -> &mut Front {
         self.shards[0].parts().0
     }
@@ -222,6 +226,12 @@ impl Host {
         shard.handle(self.now, event, &mut actions);
         shard.end_of_turn(self.now, &mut actions);
         self.act_for(index, actions);
+    }
+
+    /// The last call of the first shard took so long.
+    pub(crate) fn took(&mut self, took_us: u64) {
+        assert!(self.shards[0].measures_time());
+        self.shards[0].time_passed(self.now, took_us);
     }
 
     /// Tells the shards what they have said to each other, but for those that stand still.

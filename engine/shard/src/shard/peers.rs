@@ -17,6 +17,7 @@ use corelog_replication::quorum::{Committed, ProposalId};
 use super::{Shard, Stop};
 use crate::io::{Action, Now};
 use crate::mesh::{Body, FIRST, Message, Seat, ShardIndex};
+use crate::quota::Used;
 
 /// See the module's description.
 pub(super) struct Peers {
@@ -62,6 +63,12 @@ impl Peers {
         let everywhere = *self.applied.iter().min().expect("a node has shards");
         let (_, proposal, outcome) = self.deciding.pop_front_if(|(offset, ..)| *offset <= everywhere)?;
         Some((proposal, outcome))
+    }
+
+    /// What clients have used on the connections of this shard.
+    pub(super) fn tell_used(&self, used: &Used, actions: &mut Vec<Action>) {
+        let tell = |to| Action::Send { to, message: Message(Body::Used(used.copy())) };
+        actions.extend(self.seat.others().map(tell));
     }
 
     /// This shard has no request under way.
@@ -115,6 +122,7 @@ impl Shard {
                 }
             }
             Body::Idle | Body::WriteBack => self.peers.idle += 1,
+            Body::Used(used) => self.quotas.told(&used, now.monotonic_us),
             Body::WrittenBack => self.peers.written_back += 1,
             Body::Answered { request, answer } => {
                 self.with_front(now, actions, |front, cx| front.answered(cx, from, request, answer));

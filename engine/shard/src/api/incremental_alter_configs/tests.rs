@@ -3,6 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec;
 
+use corelog_replication::metadata::ConfigResource;
 use corelog_wire::api::describe_configs::{
     BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE,
 };
@@ -10,7 +11,7 @@ use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
 
 use super::*;
-use crate::front::testing::{Host, NODE_ID, decode};
+use crate::front::testing::{Host, NODE_ID, decode, on_shard};
 use crate::io::ConnectionId;
 
 type Change<'a> = (&'a str, i8, Option<&'a str>);
@@ -107,8 +108,11 @@ fn resources_succeed_and_fail_on_their_own_and_as_a_whole() {
         (BROKER_RESOURCE, "", &[("log.retention.ms", DELETE_OPERATION, None)], ErrorCode::NONE),
         (BROKER_RESOURCE, "99", &[], ErrorCode::INVALID_REQUEST),
         (BROKER_LOGGER_RESOURCE, &node, &[set("root", "DEBUG")], ErrorCode::INVALID_CONFIG),
-        (CLIENT_METRICS_RESOURCE, "metrics", &[], ErrorCode::INVALID_REQUEST),
-        (GROUP_RESOURCE, "group", &[], ErrorCode::INVALID_REQUEST),
+        (CLIENT_METRICS_RESOURCE, "", &[], ErrorCode::INVALID_REQUEST),
+        (CLIENT_METRICS_RESOURCE, "m", &[set("interval.ms", "99")], ErrorCode::INVALID_REQUEST),
+        (CLIENT_METRICS_RESOURCE, "n", &[set("match", "client_id=(")], ErrorCode::INVALID_CONFIG),
+        (GROUP_RESOURCE, "", &[], ErrorCode::INVALID_REQUEST),
+        (GROUP_RESOURCE, "g", &[set("consumer.session.timeout.ms", "1")], ErrorCode::INVALID_CONFIG),
         (0, "", &[], ErrorCode::INVALID_REQUEST),
     ];
     let resources: Vec<_> = cases.iter().map(|(kind, name, changes, _)| (*kind, *name, *changes)).collect();
@@ -286,4 +290,32 @@ fn the_broker_says_so_when_it_cannot() {
     host.overload_metadata();
     send(&mut host, id, 1, false, &[(TOPIC_RESOURCE, "t", &[("retention.ms", SET_OPERATION, Some("5"))])]);
     assert_eq!(results(&mut host, id, 1), [("t".to_string(), ErrorCode::THROTTLING_QUOTA_EXCEEDED)]);
+}
+
+#[test]
+fn groups_and_subscriptions_keep_what_is_set_for_them() {
+    for shards in [1, 3] {
+        let mut host = Host::with_shards(shards, |_| {});
+        let id = host.open(on_shard(shards as u16 - 1, 1));
+        let set = |key, value| (key, SET_OPERATION, Some(value));
+        let group = [set("consumer.session.timeout.ms", "50000")];
+        let metrics = [set("metrics", "a."), ("metrics", APPEND_OPERATION, Some("b."))];
+        send(&mut host, id, 1, false, &[(GROUP_RESOURCE, "g", &group), (CLIENT_METRICS_RESOURCE, "m", &metrics[..1])]);
+        send(&mut host, id, 1, false, &[(CLIENT_METRICS_RESOURCE, "m", &metrics[1..])]);
+        host.apply_metadata();
+        assert!(results(&mut host, id, 1).iter().all(|(_, error)| error.is_none()));
+        assert!(results(&mut host, id, 1).iter().all(|(_, error)| error.is_none()));
+        host.restart();
+        let of = |host: &mut Host, resource: ConfigResource, key: &str| {
+            host.image().resource_configs().get(&resource).and_then(|configs| configs.get(key).cloned())
+        };
+        let subscription = ConfigResource::ClientMetrics("m".to_string());
+        assert_eq!(of(&mut host, subscription.clone(), "metrics").as_deref(), Some("a.,b."));
+        let group = ConfigResource::Group("g".to_string());
+        assert_eq!(of(&mut host, group, "consumer.session.timeout.ms").as_deref(), Some("50000"));
+        let id = host.open(on_shard(shards as u16 - 1, 2));
+        send(&mut host, id, 1, false, &[(CLIENT_METRICS_RESOURCE, "m", &[("metrics", DELETE_OPERATION, None)])]);
+        host.apply_metadata();
+        assert!(!host.image().resource_configs().contains_key(&subscription), "what has no settings is gone");
+    }
 }

@@ -440,6 +440,56 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
             Ok(())
         },
     ),
+    field(
+        "quota.window.num",
+        Kind::Int(1, I32_MAX),
+        Some("11"),
+        "Windows over which the rates of client quotas are taken; more than 1000 count as 1000.",
+        |config, value| {
+            config.quota_windows.0 = value.unsigned() as u32;
+            Ok(())
+        },
+    ),
+    field(
+        "quota.window.size.seconds",
+        Kind::Int(1, I32_MAX),
+        Some("1"),
+        "How long one of these windows is, in seconds.",
+        |config, value| {
+            config.quota_windows.1 = value.unsigned() as u32;
+            Ok(())
+        },
+    ),
+    field(
+        "controller.quota.window.num",
+        Kind::Int(1, I32_MAX),
+        Some("11"),
+        "Windows whose changes of topics a client may make at once; more than 1000 count as 1000.",
+        |config, value| {
+            config.mutation_quota_windows.0 = value.unsigned() as u32;
+            Ok(())
+        },
+    ),
+    field(
+        "controller.quota.window.size.seconds",
+        Kind::Int(1, I32_MAX),
+        Some("1"),
+        "How long one of these windows is, in seconds.",
+        |config, value| {
+            config.mutation_quota_windows.1 = value.unsigned() as u32;
+            Ok(())
+        },
+    ),
+    field(
+        "telemetry.max.bytes",
+        Kind::Int(1, I32_MAX),
+        Some("1048576"),
+        "The most bytes of metrics that a client may push at once.",
+        |config, value| {
+            config.telemetry_bytes_max = value.size();
+            Ok(())
+        },
+    ),
     topic_default(
         "log.cleanup.policy",
         Kind::List(&["delete", "compact"]),

@@ -46,10 +46,6 @@ pub(super) const KEYS: &[ConfigKey<BrokerConfig>] = inert! {
         "The pause before such a request is sent again.";
     "controller.quorum.voters", List(&[]) => Some(""),
         "The voters of the quorum, as ID@HOST:PORT. A single node votes alone.";
-    "controller.quota.window.num", Int(1, I32_MAX) => Some("11"),
-        "Samples kept for the quota on changes of the cluster.";
-    "controller.quota.window.size.seconds", Int(1, I32_MAX) => Some("1"),
-        "The length of such a sample.";
     "controller.socket.timeout.ms", Int(I32_MIN, I32_MAX) => Some("30000"),
         "How long a request to the controller may take.";
     "cordoned.log.dirs", List(&[]) => Some(""),
@@ -118,10 +114,6 @@ pub(super) const KEYS: &[ConfigKey<BrokerConfig>] = inert! {
         "Bytes of requests that may wait. Corelog bounds them by its memory.";
     "queued.max.requests", Int(1, I32_MAX) => Some("500"),
         "Requests that may wait. Corelog bounds them by its memory.";
-    "quota.window.num", Int(1, I32_MAX) => Some("11"),
-        "Samples kept for quotas of clients.";
-    "quota.window.size.seconds", Int(1, I32_MAX) => Some("1"),
-        "The length of such a sample.";
     "replica.alter.log.dirs.io.max.bytes.per.second", Long(0, i64::MAX) => None,
         "Bytes a second at which replicas move between directories.";
     "replica.fetch.backoff.ms", Int(0, I32_MAX) => Some("1000"),
@@ -158,8 +150,6 @@ pub(super) const KEYS: &[ConfigKey<BrokerConfig>] = inert! {
         "The receive buffer of sockets. The kernel decides.";
     "socket.send.buffer.bytes", Int(I32_MIN, I32_MAX) => Some("102400"),
         "The send buffer of sockets. The kernel decides.";
-    "telemetry.max.bytes", Int(1, I32_MAX) => Some("1048576"),
-        "The most bytes of metrics that a client may send.";
     "unclean.leader.election.enable", Kind::Boolean => Some("false"),
         "Default of the topics' key of that name.";
 };

@@ -3,7 +3,7 @@
 use super::super::checkpoint::PartitionCheckpoint;
 
 /// How far a partition is cleaned, and what of it may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleaning {
     /// How many cleanings replaced segments, in the whole life of the partition.
     pub cleanings: u64,
@@ -22,21 +22,6 @@ pub struct Cleaning {
     sealed_next: i64,
     /// Something in it cannot be cleaned. Tried again by the next process.
     pub(in crate::log) is_uncleanable: bool,
-}
-
-impl Default for Cleaning {
-    fn default() -> Self {
-        Self {
-            cleanings: 0,
-            first_dirty: 0,
-            switching: false,
-            switches: 0,
-            sealed: 0,
-            sealed_before: 0,
-            sealed_next: 0,
-            is_uncleanable: false,
-        }
-    }
 }
 
 impl Cleaning {
