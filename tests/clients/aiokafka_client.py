@@ -66,9 +66,8 @@ class Member(ConsumerRebalanceListener):
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            session_timeout_ms=6000,
             heartbeat_interval_ms=300,
-            **config,
+            **({"session_timeout_ms": 6000} | config),
         )
         self.consumer.subscribe([topic], listener=self)
 
@@ -156,10 +155,10 @@ async def static_member(admin):
     topic, group = f"aiokafka-static-{RUN}", f"aiokafka-static-{RUN}"
     await admin.create_topics([NewTopic(topic, 2, 1)])
     await write(topic, 2, numbers(b"first", 10))
-    first = await Member(topic, group, group_instance_id="one").start()
+    first = await Member(topic, group, group_instance_id="one", session_timeout_ms=30000).start()
     await until("static", first, holds=lambda: len(first.read) == 10)
     await first.stop()
-    again = await Member(topic, group, group_instance_id="one").start()
+    again = await Member(topic, group, group_instance_id="one", session_timeout_ms=30000).start()
     await write(topic, 2, numbers(b"second", 10))
     await until("static again", again, holds=lambda: len(again.read) >= 10)
     check("static member: goes on", sorted(numbers(b"second", 10)), sorted(again.read))

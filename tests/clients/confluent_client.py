@@ -171,17 +171,17 @@ def static_members():
     topic, group = f"confluent-static-{RUN}", f"confluent-static-{RUN}"
     create(topic, 2)
     write(topic, 2, numbers(b"first", 10))
-    first = Member(topic, group, group_instance_id="one")
+    first = Member(topic, group, group_instance_id="one", session_timeout_ms=30000)
     until("static", [first], lambda: len(first.read) == 10)
     name = first.consumer.memberid()
     first.consumer.close()
     started = time.monotonic()
-    again = Member(topic, group, group_instance_id="one")
+    again = Member(topic, group, group_instance_id="one", session_timeout_ms=30000)
     until("static again", [again], lambda: len(again.has) == 2)
     # A rebalance would wait for the member that left until its session times out.
-    check("static member: back without waiting", True, time.monotonic() - started < 5.5)
+    check("static member: back without waiting", True, time.monotonic() - started < 25)
     check("static member: another id", True, again.consumer.memberid() != name)
-    fenced = Member(topic, group, group_instance_id="one")
+    fenced = Member(topic, group, group_instance_id="one", session_timeout_ms=30000)
     until("the other", [fenced], lambda: len(fenced.has) == 2)
     try:
         until("fenced", [again], lambda: False)

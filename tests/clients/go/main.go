@@ -263,11 +263,11 @@ func testStaticMembers() {
 	topic, group := "go-static-"+run, "go-static-"+run
 	create(topic, 2)
 	produce(topic, 2, numbered("first", 10))
-	one := join(group, topic, kgo.InstanceID("one"))
+	one := join(group, topic, kgo.InstanceID("one"), kgo.SessionTimeout(30*time.Second))
 	until("static", []*member{one}, func() bool { return len(one.read) == 10 })
 	_, generation := one.client.GroupMetadata()
 	one.client.Close()
-	again := join(group, topic, kgo.InstanceID("one"))
+	again := join(group, topic, kgo.InstanceID("one"), kgo.SessionTimeout(30*time.Second))
 	produce(topic, 2, numbered("second", 10))
 	until("static", []*member{again}, func() bool { return len(again.read) >= 10 })
 	_, later := again.client.GroupMetadata()

@@ -199,7 +199,7 @@ public class GroupCalls {
         String topic = "java-static-" + run;
         create(admin, topic, 2);
         write(topic, 2, "first", 10);
-        Map<String, Object> settings = Map.of("group.instance.id", "one");
+        Map<String, Object> settings = Map.of("group.instance.id", "one", "session.timeout.ms", 30_000);
         Member first = new Member(topic, settings);
         first.consumer.subscribe(List.of(topic), first);
         until("static", () -> first.read.size() == 10, first);
