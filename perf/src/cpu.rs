@@ -62,13 +62,19 @@ impl Spent {
 
 /// Peak and current resident memory of a process, in MB.
 pub(crate) fn resident_mb(pid: u32) -> Result<(u64, u64), String> {
+    let (peak, now) = resident_kb(pid)?;
+    Ok((peak / 1000, now / 1000))
+}
+
+/// The same, in KB.
+pub(crate) fn resident_kb(pid: u32) -> Result<(u64, u64), String> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let kilobytes = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
     };
-    Ok((kilobytes("VmHWM") / 1000, kilobytes("VmRSS") / 1000))
+    Ok((kilobytes("VmHWM"), kilobytes("VmRSS")))
 }
 
 fn ticks_per_second() -> f64 {

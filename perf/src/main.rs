@@ -3,6 +3,7 @@
 //! Standard output carries the figures, one per line. The broker is any that speaks Kafka's protocol; its process id is
 //! needed for its own CPU time. What the machine spent besides (kernel workers) is counted too, so nothing else may run.
 
+mod connections;
 mod consume;
 mod cpu;
 mod disk;
@@ -11,6 +12,7 @@ mod spread;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -32,6 +34,8 @@ enum Command {
     Consume(consume::Consume),
     /// Sends the same batches to one partition, or round a number of them
     Spread(spread::Spread),
+    /// Keeps thousands of connections that produce and consume at once
+    Connections(connections::Connections),
     /// Writes to a file as the journal does, for comparison: preallocated, prewritten, synced with each write
     Disk(disk::Disk),
 }
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Spread(spread) => spread.run(),
+        Command::Connections(connections) => connections.run(),
         Command::Disk(disk) => disk.run(),
     };
     match done {
@@ -70,6 +75,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> Result<i64, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
+    i64::try_from(now.as_millis()).map_err(|error| error.to_string())
 }
 
 /// Keeps the calling thread, and all that it starts later, on one core.

@@ -77,9 +77,12 @@ class Member(ConsumerRebalanceListener):
         self.task = asyncio.create_task(self.poll())
         return self
 
-    async def stop(self):
+    async def finish(self):
         self.stopped = True
         await self.task
+
+    async def stop(self):
+        await self.finish()
         await self.consumer.stop()
 
     async def on_partitions_assigned(self, assigned):
@@ -144,9 +147,9 @@ async def group_with(admin, strategy, name):
     later = await Member(topic, group, partition_assignment_strategy=[strategy]).start()
     await until(f"{name} a later one", later, holds=lambda: len(later.read) >= 20)
     check(f"{name}: the next one goes on where they stopped", sorted(numbers(b"fourth", 20)), sorted(later.read))
-    partition = TopicPartition(topic, 1)
-    check(f"{name}: committed", 50, await later.consumer.committed(partition))
-    await later.stop()
+    await later.finish()
+    check(f"{name}: committed", 50, await later.consumer.committed(TopicPartition(topic, 1)))
+    await later.consumer.stop()
 
 
 async def static_member(admin):

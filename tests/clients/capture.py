@@ -4,7 +4,8 @@
     kafka.sh 19092 /tmp/kafka 29092 &                       # advertises the port of this proxy
     capture.py 29092 19092 --client kcat-2.0.2 --to ../../wire/tests/fixtures
 
-A file holds one frame with the four bytes of its length: <client>-<api>-v<version>-<request|response>.bin.
+With --longest it keeps the longest small frame instead, which overwrites what is there. A file holds one frame with the
+four bytes of its length: <client>-<api>-v<version>-<request|response>.bin.
 With --only the broker's ApiVersions answers name these API keys alone, which shows how a client gets on with a broker that
 serves no more than that. Runs until it is killed; listens on loopback only.
 """
@@ -19,10 +20,20 @@ NAMES = {
     1: "Fetch",
     2: "ListOffsets",
     3: "Metadata",
+    8: "OffsetCommit",
+    9: "OffsetFetch",
     10: "FindCoordinator",
+    11: "JoinGroup",
+    12: "Heartbeat",
+    13: "LeaveGroup",
+    14: "SyncGroup",
+    15: "DescribeGroups",
+    16: "ListGroups",
     18: "ApiVersions",
     19: "CreateTopics",
     22: "InitProducerId",
+    42: "DeleteGroups",
+    47: "OffsetDelete",
 }
 FRAME_BYTES_MAX = 2048
 API_VERSIONS = 18
@@ -70,7 +81,7 @@ class Proxy:
         if self.arguments.to is None or name is None or len(frame) > FRAME_BYTES_MAX:
             return
         path = self.arguments.to / f"{self.arguments.client}-{name}-v{version}-{direction}.bin"
-        if not path.exists():
+        if not path.exists() or (self.arguments.longest and path.stat().st_size < 4 + len(frame)):
             path.write_bytes(struct.pack(">i", len(frame)) + frame)
 
     async def requests(self, reader, writer, asked):
@@ -109,6 +120,7 @@ async def main():
     parser.add_argument("upstream", type=int)
     parser.add_argument("--client", default="client", help="how the files begin")
     parser.add_argument("--to", type=pathlib.Path, help="the folder of the files")
+    parser.add_argument("--longest", action="store_true", help="keep the longest small frame instead of the first")
     parser.add_argument("--only", type=lambda text: {int(key) for key in text.split(",")}, help="API keys to let through")
     server = await asyncio.start_server(Proxy(parser.parse_args()).connection, "127.0.0.1", parser.parse_args().port)
     await server.serve_forever()

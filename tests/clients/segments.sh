@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Kafka's own DumpLogSegments reads every segment, index and producer snapshot of a data directory whose broker has stopped:
 # batches are valid down to their records, offsets follow each other, indexes point where they say, snapshots say what the
-# batches before them say, and topics named after a codec hold batches of that codec.
+# batches before them say, and topics named after a codec hold batches of that codec. Topics that were compacted have gaps and
+# are left out; of Kafka's own there is __consumer_offsets, whose records the tool decodes.
 #
 # usage: segments.sh DATA_DIR            after a clean stop
 #        segments.sh DATA_DIR sealed     while the broker runs: all segments but the last of each partition
@@ -19,7 +20,9 @@ dump() {
 }
 
 # Folders of partitions end with their number; Kafka's own topics and whatever else lies there are not our matter.
-files() { find "$data" -type f -name "$1" -path '*-[0-9]*/*' ! -path '*/__*' | sort; }
+files() { find "$data" -type f -name "$1" -path '*-[0-9]*/*' ! -path '*/__*' ! -path '*/compacted*' | sort; }
+# Topics that are compacted are named so.
+compacted() { find "$data" -type f -name "$1" -path '*/compacted*-[0-9]*/*' | sort; }
 # All of a folder but the last.
 but_last() { awk -F/ '{ folder = $0; sub(/\/[^\/]*$/, "", folder) } folder == last { print held } { last = folder; held = $0 }'; }
 # The index files with this ending that belong to the segments.
@@ -68,7 +71,7 @@ equal "no gap, and as many records as the batches say" "" "$(head -5 "$scratch/g
 echo "$(grep -c '^baseOffset: ' "$scratch/batches" || true) batches, $(grep -c '^| offset: ' "$scratch/batches" || true) records"
 
 # Each client for itself: kcat's librdkafka compresses with what it believes that the broker has.
-for codec in {kcat,confluent,aiokafka,java}-{none,gzip,snappy,lz4,zstd}; do
+for codec in {kcat,confluent,aiokafka,go,node,java}-{none,gzip,snappy,lz4,zstd}; do
     grep -q -- "/$codec-" "$scratch/logs" || continue
     awk -v codec="/$codec-" '/^Dumping / { ours = index($2, codec) } ours && /^baseOffset: /' "$scratch/batches" |
         grep -oi 'compresscodec: [a-z0-9]*' | tr 'A-Z' 'a-z' | sort | uniq -c | sort -rn >"$scratch/codecs"
@@ -138,4 +141,33 @@ awk -v sealed="$sealed" '
 ' "$scratch/batches" "$scratch/producers" >"$scratch/wrong"
 equal "producer snapshots say what the batches say" "" "$(head -5 "$scratch/wrong")"
 echo "$(wc -l <"$scratch/snapshots") producer snapshots, $(grep -c '^producerId: ' "$scratch/producers" || true) producers in them"
+
+# What the coordinators of groups have written.
+find "$data" -type f -name '*.log' -path '*/__consumer_offsets-*/*' -size +0 | sort >"$scratch/groups"
+if [ -z "$sealed" ] && [ -s "$scratch/groups" ]; then
+    dump --offsets-decoder --files "$(joined <"$scratch/groups")" >"$scratch/decoded"
+    equal "no complaint about the records of groups" "" \
+        "$(grep -v '^  -1 is followed by' "$scratch/decoded" | grep -iE "$complaints" | grep -v '^| offset: ' | head -5)"
+    grep '^| offset: ' "$scratch/decoded" >"$scratch/group-records" || true
+    offset='\{"type":"1","data":\{"group":".*","topic":".*","partition":[0-9]+\}\} payload: (<DELETE>|\{"version":"[0-4]","data":\{"offset":.*)'
+    group='\{"type":"2","data":\{"group":".*"\}\} payload: (<DELETE>|\{"version":"[0-4]","data":\{"protocolType":.*)'
+    equal "every record of groups is decoded" "" "$(grep -vE " key: ($offset|$group)\$" "$scratch/group-records" | head -5 | cut -c 1-200)"
+    equal "there are offsets and groups" "yes yes" "$(grep -q '"type":"1"' "$scratch/group-records" && echo yes) $(
+        grep -q '"type":"2"' "$scratch/group-records" && echo yes)"
+    echo "$(wc -l <"$scratch/group-records") records of groups"
+fi
+
+# A compacted topic has gaps; its batches are whole, and its indexes fit them.
+compacted '*.log' >"$scratch/compacted"
+if [ -s "$scratch/compacted" ]; then
+    dump --deep-iteration --files "$(joined <"$scratch/compacted")" >"$scratch/dumped"
+    equal "no complaint about compacted segments" "" \
+        "$(grep -v 'is followed by' "$scratch/dumped" | grep -v '^ *Non-consecutive offsets' | grep -iE "$complaints" | head -5)"
+    equal "every compacted segment was read" "$(cat "$scratch/compacted")" "$(sed -n 's/^Dumping //p' "$scratch/dumped")"
+    for ending in index timeindex; do
+        dump --verify-index-only --files "$(compacted "*.$ending" | joined)" >"$scratch/dumped"
+        equal "no complaint about each $ending of a compacted topic" "" "$(grep -iE "$complaints" "$scratch/dumped" | head -5)"
+    done
+    echo "$(wc -l <"$scratch/compacted") compacted segments"
+fi
 finish

@@ -2,4 +2,5 @@
 
 pub mod broker;
 pub mod client;
+pub mod groups;
 pub mod sim;

@@ -1,5 +1,4 @@
-//! librdkafka's consumer groups against the real broker: members share partitions, what they commit is there again after a
-//! kill and on another number of cores, and an operator sees and deletes it.
+//! What a group of librdkafka's has committed is there again after a kill, and on another number of cores.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -120,57 +119,4 @@ fn a_group_reads_on_where_it_was_after_a_kill() {
         assert_eq!(committed(&third, "t"), vec![Offset::Offset(150); PARTITIONS as usize]);
         assert!(!broker.stderr().contains("panicked"), "{}", broker.stderr());
     }
-}
-
-#[test]
-fn members_share_partitions_whatever_their_assignor() {
-    let broker = Options::new().cores(2).set("group.initial.rebalance.delay.ms", "100").start();
-    for strategy in ["range", "roundrobin", "cooperative-sticky"] {
-        let topic = format!("shared-{strategy}");
-        create_topic(&broker, &topic);
-        let settings = [("partition.assignment.strategy", strategy)];
-        let members = [0, 1].map(|_| member(&broker, &topic, &settings));
-        for member in &members {
-            member.subscribe(&[&topic]).expect("a subscription");
-        }
-        let deadline = Instant::now() + WAIT_MAX;
-        let counts = || members.each_ref().map(|it| it.assignment().expect("it is known").count());
-        while counts() != [2, 2] {
-            assert!(Instant::now() < deadline, "{strategy}: {:?}", counts());
-            for member in &members {
-                assert!(member.poll(Duration::from_millis(20)).is_none(), "there are no records");
-            }
-        }
-        // The one that stays gets everything.
-        let [stays, leaves] = members;
-        drop(leaves);
-        let all = || stays.assignment().expect("it is known").count() == PARTITIONS as usize;
-        while !all() {
-            assert!(Instant::now() < deadline, "{strategy}: the partitions come back");
-            assert!(stays.poll(Duration::from_millis(20)).is_none(), "there are no records");
-        }
-    }
-}
-
-#[test]
-fn an_operator_sees_groups_and_deletes_them() {
-    let broker = Options::new().cores(2).set("group.initial.rebalance.delay.ms", "100").start();
-    create_topic(&broker, "operated");
-    produce(&broker, "operated", 0..8);
-    let names: Vec<String> = (0..6).map(|index| format!("operated-{index}")).collect();
-    for name in &names {
-        let consumer = member(&broker, name, &[]);
-        consumer.subscribe(&["operated"]).expect("a subscription");
-        consume(&[&consumer], &mut BTreeSet::new(), 8);
-        consumer.commit_consumer_state(CommitMode::Sync).expect("it is durable");
-        let listed = consumer.fetch_group_list(Some(name), WAIT_MAX).expect("it is told");
-        let [group] = listed.groups() else { panic!("one group") };
-        assert_eq!((group.state(), group.protocol_type(), group.members().len()), ("Stable", "consumer", 1));
-    }
-    let admin: AdminClient<DefaultClientContext> = client(&broker).create().expect("the settings are sound");
-    let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    let deleted = futures_executor(admin.delete_groups(&all, &AdminOptions::new())).expect("it is asked");
-    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
-    let listed = member(&broker, "other", &[]).fetch_group_list(None, WAIT_MAX).expect("it is told");
-    assert!(listed.groups().iter().all(|group| !names.iter().any(|name| name == group.name())));
 }

@@ -10,6 +10,8 @@ use corelog_tests::client::{Client, WAIT_MAX};
 use corelog_wire::api::api_versions::ApiVersionsRequest;
 use corelog_wire::error_code::ErrorCode;
 use corelog_wire::record_batch::{BatchBuilder, NewRecord};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 
 const TOPIC: &str = "shown";
 const PARTITIONS: i32 = 4;
@@ -176,4 +178,47 @@ fn what_is_no_longer_in_memory_is_a_miss() {
     let (used, capacity) = ("corelog_shard_journal_used_bytes", "corelog_shard_journal_capacity_bytes");
     assert!(sum(&after, used) > 0.0 && sum(&after, used) <= sum(&after, capacity));
     assert!(broker.stop().success());
+}
+
+#[test]
+fn the_lag_of_a_group_is_what_it_has_not_committed() {
+    for cores in [1, 2] {
+        let mut broker = Options::new().cores(cores).argument("--memory").argument("128M").metrics().start();
+        if !broker.is_ours() {
+            return;
+        }
+        let mut client = Client::connect(broker.address()).expect("a connection");
+        assert!(client.create_topic(TOPIC, PARTITIONS).expect("an answer").is_none());
+        for partition in 0..PARTITIONS {
+            assert!(client.produce(TOPIC, partition, Some(&batch(20))).expect("an answer").error.is_none());
+        }
+        assert_eq!(sum(&samples(&broker), "corelog_shard_groups"), 0.0);
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", broker.bootstrap()).set("group.id", "watched");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let mut offsets = TopicPartitionList::new();
+        for (partition, offset) in [(0, 5), (1, 20), (3, 0)] {
+            offsets.add_partition_offset(TOPIC, partition, Offset::Offset(offset)).expect("an offset");
+        }
+        consumer.commit(&offsets, CommitMode::Sync).expect("committed");
+        let shown = samples(&broker);
+        for (name, expected) in [
+            ("kafka_consumergroup_members{consumergroup=\"watched\"}", Some(0.0)),
+            ("kafka_consumergroup_lag{consumergroup=\"watched\",topic=\"shown\",partition=\"0\"}", Some(15.0)),
+            ("kafka_consumergroup_lag{consumergroup=\"watched\",topic=\"shown\",partition=\"1\"}", Some(0.0)),
+            ("kafka_consumergroup_lag{consumergroup=\"watched\",topic=\"shown\",partition=\"2\"}", None),
+            ("kafka_consumergroup_lag{consumergroup=\"watched\",topic=\"shown\",partition=\"3\"}", Some(20.0)),
+            (
+                "kafka_consumergroup_current_offset{consumergroup=\"watched\",topic=\"shown\",partition=\"0\"}",
+                Some(5.0),
+            ),
+            ("corelog_group_state{consumergroup=\"watched\",state=\"Empty\"}", Some(1.0)),
+            ("corelog_groups_left_out", Some(0.0)),
+        ] {
+            assert_eq!(shown.get(name).copied(), expected, "{cores} cores: {name}");
+        }
+        assert_eq!(sum(&shown, "corelog_shard_groups"), 1.0);
+        drop(consumer);
+        assert!(broker.stop().success());
+    }
 }

@@ -1,5 +1,6 @@
 //! Corelog's own client and command line beside librdkafka, against the real broker: each reads what the other wrote, keys
-//! go to the same partitions, and a broker that is killed under the client costs it nothing that was acknowledged.
+//! go to the same partitions, they share partitions as members of one group, and a broker that is killed under the client
+//! costs it nothing that was acknowledged.
 //!
 //! Topics have names of their own, so that the same tests run against Apache Kafka (see `corelog_tests::broker`).
 
@@ -14,6 +15,8 @@ use corelog_client::admin::{self, NewTopic};
 use corelog_client::client::ClientConfig as OwnConfig;
 use corelog_client::consumer::{Fetched, Position, ReadEvent};
 use corelog_client::driver::Driver;
+use corelog_client::group_member::assignor::Assignor;
+use corelog_client::group_member::{GroupConfig, GroupEvent};
 use corelog_client::offsets::offsets;
 use corelog_client::producer::{Acks, Refusal};
 use corelog_tests::broker::{Broker, binary};
@@ -386,4 +389,259 @@ fn a_reader_finds_a_broker_again_that_was_restarted() {
         broker.start_again_at(address);
     }
     assert!(seen.into_iter().eq((0..30).map(|number| number.to_string())));
+}
+
+/// One of ours in a group: what it has read, number by number.
+struct Member {
+    driver: Driver,
+    seen: Vec<i32>,
+}
+
+impl Member {
+    fn join(broker: &Broker, group: &str, topic: &str, assignors: &[Assignor]) -> Self {
+        let mut driver = driver(broker, |_| {});
+        let mut config = GroupConfig::new(group, vec![topic.to_owned()]);
+        config.assignors = assignors.to_vec();
+        config.session_timeout = Duration::from_secs(6);
+        config.heartbeat_interval = Duration::from_millis(200);
+        config.commit_interval = Some(Duration::from_millis(500));
+        driver.client_mut().0.join_group(config);
+        Self { driver, seen: Vec::new() }
+    }
+
+    /// Goes on a little.
+    fn turn(&mut self) {
+        while let Some(event) = self.driver.client_mut().0.take_group_event() {
+            assert!(!matches!(event, GroupEvent::Failed(_) | GroupEvent::CommitFailed(_)), "{event:?}");
+        }
+        while let Some(event) = self.driver.client_mut().0.take_read() {
+            let ReadEvent::Fetched(fetched) = event else { panic!("{event:?}") };
+            let _ = fetched
+                .records(|record| {
+                    self.seen.push(number(record.value.expect("a value")));
+                    ControlFlow::<()>::Continue(())
+                })
+                .expect("sound batches");
+            let client = self.driver.client_mut().0;
+            client.consumed(&fetched.topic, fetched.partition, fetched.next, fetched.leader_epoch);
+        }
+        self.driver.turn(Duration::from_millis(10));
+    }
+
+    /// The partitions that it has, once nothing is about to change as far as it knows.
+    fn partitions(&self) -> Vec<i32> {
+        let client = self.driver.client();
+        let partitions = client.group_partitions().map(|(_, partition)| *partition);
+        if client.is_group_settled() { partitions.collect() } else { Vec::new() }
+    }
+
+    fn leave(mut self) -> Vec<i32> {
+        let (client, now) = self.driver.client_mut();
+        client.leave_group(now, WAIT_MAX);
+        let left = self.driver.until(WAIT_MAX, |client| client.is_out_of_group().then_some(()));
+        assert!(left.is_some(), "it does not leave");
+        self.turn();
+        self.seen
+    }
+}
+
+fn number(value: &[u8]) -> i32 {
+    std::str::from_utf8(value).expect("text").parse().expect("a number")
+}
+
+/// A member of librdkafka's.
+fn join_librdkafka(broker: &Broker, group: &str, topic: &str, assignor: Assignor) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap())
+        .set("group.id", group)
+        .set("partition.assignment.strategy", assignor.name())
+        .set("auto.offset.reset", "earliest")
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "200")
+        .set("auto.commit.interval.ms", "500")
+        .create()
+        .expect("a good config");
+    consumer.subscribe(&[topic]).expect("a subscription");
+    consumer
+}
+
+/// Reads what there is; never waits for long.
+fn poll_librdkafka(consumer: &BaseConsumer, seen: &mut Vec<i32>) {
+    while let Some(message) = consumer.poll(Duration::from_millis(5)) {
+        seen.push(number(message.expect("a record").payload().expect("a value")));
+    }
+}
+
+fn partitions_of_librdkafka(consumer: &BaseConsumer) -> Vec<i32> {
+    let assignment = consumer.assignment().expect("it is in a group");
+    assignment.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+}
+
+/// Turns until `done`, or fails with what was expected.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT_MAX;
+    while !done() {
+        assert!(Instant::now() < deadline, "in {WAIT_MAX:?}: {what}");
+    }
+}
+
+/// Whether several members have all partitions together, each of them some, and none has one of another's.
+fn share_all(parts: &[Vec<i32>], partitions: i32) -> bool {
+    let mut all: Vec<i32> = parts.iter().flatten().copied().collect();
+    all.sort_unstable();
+    parts.iter().all(|part| !part.is_empty()) && all.into_iter().eq(0..partitions)
+}
+
+fn has_all(seen: &[&[i32]], numbers: i32) -> bool {
+    let all: std::collections::BTreeSet<i32> = seen.iter().flat_map(|seen| seen.iter().copied()).collect();
+    all.len() == numbers as usize
+}
+
+#[test]
+fn a_group_of_ours_and_librdkafka_shares_its_partitions() {
+    const SHARED: i32 = 6;
+    let broker = Broker::start();
+    for assignor in Assignor::ALL {
+        let (topic, group) = (new_topic_name("mixed"), new_topic_name("mixed"));
+        let mut writer = driver(&broker, |_| {});
+        create_topic(&mut writer, &topic, SHARED);
+        write(&mut writer, &topic, SHARED, 0..600, |_, _| {});
+        let mut ours = Member::join(&broker, &group, &topic, &[assignor]);
+        let theirs = join_librdkafka(&broker, &group, &topic, assignor);
+        let mut seen = Vec::new();
+        until("both have partitions", || {
+            ours.turn();
+            poll_librdkafka(&theirs, &mut seen);
+            share_all(&[ours.partitions(), partitions_of_librdkafka(&theirs)], SHARED)
+        });
+        write(&mut writer, &topic, SHARED, 600..1200, |_, _| {});
+        until("both together have read everything", || {
+            ours.turn();
+            poll_librdkafka(&theirs, &mut seen);
+            has_all(&[&ours.seen, &seen], 1200)
+        });
+        // Theirs goes; ours has everything, and reads on where theirs was.
+        theirs.unsubscribe();
+        until("ours has all partitions", || {
+            ours.turn();
+            poll_librdkafka(&theirs, &mut seen);
+            share_all(&[ours.partitions()], SHARED)
+        });
+        drop(theirs);
+        write(&mut writer, &topic, SHARED, 1200..1300, |_, _| {});
+        until("ours has read on", || {
+            ours.turn();
+            has_all(&[&ours.seen, &seen], 1300)
+        });
+        // Another comes, and ours goes.
+        let theirs = join_librdkafka(&broker, &group, &topic, assignor);
+        until("the new one has partitions", || {
+            ours.turn();
+            poll_librdkafka(&theirs, &mut seen);
+            share_all(&[ours.partitions(), partitions_of_librdkafka(&theirs)], SHARED)
+        });
+        let ours = ours.leave();
+        until("theirs has all partitions", || {
+            poll_librdkafka(&theirs, &mut seen);
+            share_all(&[partitions_of_librdkafka(&theirs)], SHARED)
+        });
+        write(&mut writer, &topic, SHARED, 1300..1400, |_, _| {});
+        until("theirs has read on", || {
+            poll_librdkafka(&theirs, &mut seen);
+            has_all(&[&ours, &seen], 1400)
+        });
+    }
+}
+
+#[test]
+fn members_that_come_and_go_in_good_order_read_everything_once() {
+    const SHARED: i32 = 5;
+    let broker = Broker::start();
+    for assignors in [&[Assignor::Range][..], &[Assignor::RoundRobin], &[Assignor::CooperativeSticky], &Assignor::ALL] {
+        let (topic, group) = (new_topic_name("ours"), new_topic_name("ours"));
+        let mut writer = driver(&broker, |_| {});
+        create_topic(&mut writer, &topic, SHARED);
+        write(&mut writer, &topic, SHARED, 0..500, |_, _| {});
+        let mut one = Member::join(&broker, &group, &topic, assignors);
+        let mut two = Member::join(&broker, &group, &topic, assignors);
+        until("two members share", || {
+            one.turn();
+            two.turn();
+            share_all(&[one.partitions(), two.partitions()], SHARED)
+        });
+        let mut three = Member::join(&broker, &group, &topic, assignors);
+        write(&mut writer, &topic, SHARED, 500..1000, |_, _| {});
+        until("three members share", || {
+            one.turn();
+            two.turn();
+            three.turn();
+            share_all(&[one.partitions(), two.partitions(), three.partitions()], SHARED)
+        });
+        let mut seen = one.leave();
+        write(&mut writer, &topic, SHARED, 1000..1500, |_, _| {});
+        until("those who stay share, and read everything", || {
+            two.turn();
+            three.turn();
+            let is_read = has_all(&[&seen, &two.seen, &three.seen], 1500);
+            is_read && share_all(&[two.partitions(), three.partitions()], SHARED)
+        });
+        seen.extend(two.leave());
+        seen.extend(three.leave());
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..1500), "{assignors:?}: something was read twice");
+    }
+}
+
+#[test]
+fn a_member_that_dies_is_replaced_and_nothing_is_lost() {
+    const SHARED: i32 = 4;
+    let broker = Broker::start();
+    let (topic, group) = (new_topic_name("dies"), new_topic_name("dies"));
+    let mut writer = driver(&broker, |_| {});
+    create_topic(&mut writer, &topic, SHARED);
+    write(&mut writer, &topic, SHARED, 0..400, |_, _| {});
+    let mut one = Member::join(&broker, &group, &topic, &[Assignor::Range]);
+    let mut two = Member::join(&broker, &group, &topic, &[Assignor::Range]);
+    until("two members share", || {
+        one.turn();
+        two.turn();
+        share_all(&[one.partitions(), two.partitions()], SHARED)
+    });
+    let seen = std::mem::take(&mut one.seen);
+    drop(one);
+    write(&mut writer, &topic, SHARED, 400..800, |_, _| {});
+    until("the other one takes over", || {
+        two.turn();
+        share_all(&[two.partitions()], SHARED) && has_all(&[&seen, &two.seen], 800)
+    });
+    two.leave();
+}
+
+#[test]
+fn a_member_outlives_a_kill_of_the_broker() {
+    const SHARED: i32 = 4;
+    let mut broker = Broker::start();
+    if !broker.is_ours() {
+        return;
+    }
+    let address = broker.address();
+    let (topic, group) = (new_topic_name("outlives"), new_topic_name("outlives"));
+    let mut writer = driver(&broker, |_| {});
+    create_topic(&mut writer, &topic, SHARED);
+    let mut member = Member::join(&broker, &group, &topic, &[Assignor::CooperativeSticky]);
+    for round in 0..3 {
+        write(&mut writer, &topic, SHARED, round * 200..(round + 1) * 200, |_, _| {});
+        until("it reads on", || {
+            member.turn();
+            has_all(&[&member.seen], (round + 1) * 200) && member.driver.client().is_group_committed()
+        });
+        broker.kill();
+        broker.start_again_at(address);
+    }
+    until("it is a member again", || {
+        member.turn();
+        member.partitions().len() == SHARED as usize
+    });
+    let seen = member.leave();
+    assert_eq!(seen.len(), 600, "what was committed before the broker was killed is not read again");
 }

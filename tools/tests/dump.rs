@@ -94,6 +94,8 @@ impl Folder {
             max_timestamp_ms: 4_009,
             offset_of_max_timestamp: 39,
             created_ms: 1,
+            first_timestamp_ms: -1,
+            cleaned: 0,
         };
         let partition = PartitionCheckpoint {
             topic_id: [9; 16],
@@ -112,9 +114,11 @@ impl Folder {
             sealed: vec![sealed],
             epochs: vec![(2, 0)],
             producers: Vec::new(),
+            cleanings: 0,
+            first_dirty: 0,
         };
         let content = Checkpoint { metadata_offset: 5, partitions: vec![partition] }.to_bytes();
-        let copy = Copy { generation, first_ordinal: 7, incarnation: 3, content };
+        let copy = Copy { version: checkpoint::KIND.version, generation, first_ordinal: 7, incarnation: 3, content };
         let bytes = checkpoint::KIND.encode(&copy, 4096);
         self.write(&checkpoint::KIND.path("shard-0", generation), &bytes)
     }

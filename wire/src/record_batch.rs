@@ -14,6 +14,7 @@
 mod attributes;
 mod builder;
 mod checksum;
+mod compacted;
 mod control;
 mod patch;
 mod record;
@@ -27,6 +28,7 @@ use core::fmt;
 
 pub use attributes::{Attributes, TimestampType};
 pub use builder::{BatchBuilder, NewRecord};
+pub use compacted::{Compacted, emptied};
 pub use control::{ControlRecord, ControlType, end_transaction_marker};
 pub use patch::{
     HeaderPatch, patch_in_place, patched_header, patched_prefix, set_base_offset, set_leader_epoch, set_max_timestamp,

@@ -85,6 +85,8 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Decoder<'a>,
     /// Where the client is.
     pub(crate) peer: IpAddr,
+    /// What had to become durable before it is answered is so by now.
+    pub(crate) has_waited: bool,
     /// The request is another shard's: only the partitions that this shard owns are meant, and the results go there.
     pub(crate) is_share: bool,
 }
@@ -101,7 +103,7 @@ impl<'a> Call<'a> {
             return Err(format!("{api} version {version} is not supported"));
         }
         let to = ReplyTo { api, version, correlation_id: header.correlation_id, client: Client::NOBODY };
-        Ok(Self { to, client_id: header.client_id, body, peer: NOBODY, is_share: false })
+        Ok(Self { to, client_id: header.client_id, body, peer: NOBODY, has_waited: false, is_share: false })
     }
 
     /// The request's message, all of it; otherwise why the connection is to be closed.
@@ -238,16 +240,14 @@ pub(crate) enum Parked {
     OffsetForLeaderEpoch(offset_for_leader_epoch::Pending),
     /// For other shards.
     DescribeLogDirs(describe_log_dirs::Pending),
-    /// For other shards.
-    DescribeProducers(describe_producers::Pending),
     /// For the topic of the coordinators.
     FindCoordinator(find_coordinator::Pending),
+    /// For other shards.
+    DescribeProducers(describe_producers::Pending),
     /// For a block of producer ids.
     InitProducerId(init_producer_id::Pending),
     /// For settings to be changed.
     ConfigChanges(config_changes::Pending),
-    /// For limits to be changed.
-    AlterClientQuotas(alter_client_quotas::Pending),
     /// For its group to be complete.
     JoinGroup(join_group::Pending),
     /// For its assignment.
@@ -256,6 +256,8 @@ pub(crate) enum Parked {
     OffsetCommit(offset_commit::Pending),
     /// For other shards.
     OffsetFetch(offset_fetch::Pending),
+    /// For the commits before it to be durable.
+    UnstableOffsets(offset_fetch::Unstable),
     /// For its tombstones to be durable.
     OffsetDelete(offset_delete::Pending),
     /// For other shards.
@@ -264,6 +266,8 @@ pub(crate) enum Parked {
     ListGroups(list_groups::Pending),
     /// For its tombstones to be durable, and for other shards.
     DeleteGroups(delete_groups::Pending),
+    /// For limits to be changed.
+    AlterClientQuotas(alter_client_quotas::Pending),
     /// For another shard, which handles all of it.
     Elsewhere,
 }

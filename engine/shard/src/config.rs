@@ -19,7 +19,7 @@ mod nearest;
 mod resource;
 mod topic;
 
-pub use broker::{BROKER_KEYS, BrokerConfig, ConnectionBounds, Endpoint, JournalConfig, SegmentReads};
+pub use broker::{BROKER_KEYS, BrokerConfig, CleanerConfig, ConnectionBounds, Endpoint, JournalConfig, SegmentReads};
 pub use description::{ConfigDescription, ConfigPlace, describe_broker, describe_cluster, describe_topic};
 pub use dynamic::{broker_list_default, is_inert};
 pub use groups::GroupsConfig;
@@ -30,7 +30,7 @@ pub use resource::{
     ClientMetricsConfig, MatchField, check_group, client_metrics_list_default, describe_client_metrics, describe_group,
     group_list_default, is_inert_for_groups,
 };
-pub use topic::{CleanupPolicy, Durability, TOPIC_KEYS, TopicBounds, TopicConfig};
+pub use topic::{CleanupPolicy, Durability, Ratio, TOPIC_KEYS, TopicBounds, TopicConfig};
 
 #[cfg(test)]
 mod tests;

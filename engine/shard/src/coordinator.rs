@@ -272,7 +272,9 @@ impl Coordinator {
         while let Some(effect) = rest.pop_front() {
             match effect {
                 Effect::Persist { ticket, stored } => {
-                    let Some(entry) = self.partitions.get_mut(&index).and_then(|of| of.entry_mut(name)) else { break };
+                    let Some(entry) = self.partitions.get_mut(&index).and_then(|of| of.entry_mut(name)) else {
+                        continue;
+                    };
                     self.memory -= entry.members_memory;
                     entry.members_memory = partition::memory_of(&stored);
                     self.memory += entry.members_memory;

@@ -23,13 +23,15 @@ pub const HEADER_BYTES: usize = 48;
 /// The largest content that is read, in bytes: a bound on what a rotten length may claim.
 pub const CONTENT_BYTES_MAX: u64 = 1 << 30;
 
-/// What kind of file it is: its magic and the format version that this program writes and reads.
+/// What kind of file it is: its magic and the format versions that this program writes and reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// The first four bytes.
     pub magic: [u8; 4],
-    /// The format version.
+    /// The format version that is written.
     pub version: u16,
+    /// The oldest one that is read.
+    pub oldest: u16,
     /// The file's name without its last letter.
     pub name: &'static str,
 }
@@ -37,6 +39,8 @@ pub struct Kind {
 /// What the header says, with the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copy {
+    /// The format version of the content, that of its kind where it is written.
+    pub version: u16,
     /// +1 with every write; 0 stands for "none yet".
     pub generation: u64,
     /// The first use of a journal file that recovery needs besides this.
@@ -57,6 +61,7 @@ impl Kind {
     pub fn encode(&self, copy: &Copy, block: usize) -> AlignedBuf {
         let mut header = [0_u8; HEADER_BYTES];
         header[..4].copy_from_slice(&self.magic);
+        assert_eq!(copy.version, self.version, "older versions are only read");
         header[8..10].copy_from_slice(&self.version.to_le_bytes());
         header[16..24].copy_from_slice(&copy.generation.to_le_bytes());
         header[24..32].copy_from_slice(&(copy.content.len() as u64).to_le_bytes());
@@ -84,8 +89,12 @@ impl Kind {
             return Err(format!("it does not begin with {}", String::from_utf8_lossy(&self.magic)));
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
-        if version != self.version {
-            return Err(format!("its format version is {version}, this program knows {}", self.version));
+        if !(self.oldest..=self.version).contains(&version) {
+            let known = match self.oldest == self.version {
+                true => format!("{version}, this program knows {}", self.version),
+                false => format!("{version}, this program knows {} to {}", self.oldest, self.version),
+            };
+            return Err(format!("its format version is {known}"));
         }
         let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         let len = u64_at(24);
@@ -99,7 +108,7 @@ impl Kind {
             return Err(String::from("its checksum does not fit its content"));
         }
         let content = bytes.slice(HEADER_BYTES..end);
-        Ok(Some(Copy { generation: u64_at(16), first_ordinal: u64_at(32), incarnation: u64_at(40), content }))
+        Ok(Some(Copy { version, generation: u64_at(16), first_ordinal: u64_at(32), incarnation: u64_at(40), content }))
     }
 
     /// The steps that write a copy and make it durable.
@@ -166,14 +175,17 @@ pub fn read_file(disk: &mut dyn Disk, path: &str, ids: &mut Ids) -> Result<Optio
 mod tests {
     use super::*;
 
-    const KIND: Kind = Kind { magic: *b"TEST", version: 3, name: "test" };
+    const KIND: Kind = Kind { magic: *b"TEST", version: 3, oldest: 3, name: "test" };
 
     #[test]
     fn a_copy_round_trips_and_every_flipped_bit_is_found() {
-        let copy = Copy { generation: 8, first_ordinal: 3, incarnation: 2, content: Bytes::from_static(&[7; 300]) };
+        let content = Bytes::from_static(&[7; 300]);
+        let copy = Copy { version: 3, generation: 8, first_ordinal: 3, incarnation: 2, content };
         let bytes = KIND.encode(&copy, 4_096).freeze();
         assert_eq!(bytes.len(), 4_096);
-        assert_eq!(KIND.decode(&bytes), Ok(Some(copy)));
+        assert_eq!(KIND.decode(&bytes), Ok(Some(copy.clone())));
+        let newer = Kind { version: 5, ..KIND };
+        assert_eq!(newer.decode(&bytes), Ok(Some(copy)), "it reads what older programs wrote");
         for bit in 0..(HEADER_BYTES + 300) * 8 {
             let mut bad = bytes.to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -181,7 +193,7 @@ mod tests {
         }
         assert_eq!(KIND.decode(&Bytes::from_static(&[0; 4_096])), Ok(None));
         assert!(KIND.decode(&bytes.slice(..200)).is_err());
-        let other = Kind { version: 4, ..KIND };
+        let other = Kind { version: 4, oldest: 4, ..KIND };
         assert!(other.decode(&bytes).is_err_and(|e| e.contains("version is 3")));
     }
 }

@@ -25,7 +25,7 @@ use corelog_replication::quorum::{
 };
 
 /// The snapshot file's magic and format version.
-pub const SNAPSHOT: Kind = Kind { magic: *b"CLMS", version: 1, name: "snapshot" };
+pub const SNAPSHOT: Kind = Kind { magic: *b"CLMS", version: 1, oldest: 1, name: "snapshot" };
 
 /// The folder of the metadata log.
 pub const FOLDER: &str = "metadata";
@@ -432,7 +432,8 @@ impl MetadataLog {
         self.hard_state = Some(committed);
         self.generation += 1;
         let content = Bytes::from(snapshot::to_bytes(&self.image));
-        let copy = Copy { generation: self.generation, first_ordinal, incarnation: self.incarnation, content };
+        let (version, generation, incarnation) = (SNAPSHOT.version, self.generation, self.incarnation);
+        let copy = Copy { version, generation, first_ordinal, incarnation, content };
         self.snapshot =
             Some(SnapshotInFlight { stage: SnapshotStage::HardState { sequence }, copy, meta, first_ordinal });
     }

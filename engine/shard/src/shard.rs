@@ -380,6 +380,7 @@ impl Shard {
             actions.push(Action::Log { level: LogLevel::Warn, message });
         }
         self.logs.set_producer_expiration(self.config.producer_id_expiration_ms);
+        self.logs.set_cleaner(self.config.cleaner);
         for topic in self.metadata.image().topics() {
             let config = topic_config(&self.config, topic, actions);
             for partition in topic.partitions() {

@@ -51,7 +51,7 @@ impl Page {
         let process = &self.process;
         if let Some(seconds) = process.cpu_seconds {
             out.counter("process_cpu_seconds", "CPU time of the process, kernel workers of its rings left out.")?
-                .seconds(&[], seconds)?;
+                .real(&[], seconds)?;
         }
         for (name, help, value) in [
             ("process_resident_memory_bytes", "Resident memory.", process.resident_bytes),
@@ -111,7 +111,7 @@ impl Family<'_> {
         self.with(labels, |encoder, _| encoder.encode_gauge(&value))
     }
 
-    fn seconds(&mut self, labels: Labels<'_>, value: f64) -> Result<(), Error> {
+    fn real(&mut self, labels: Labels<'_>, value: f64) -> Result<(), Error> {
         self.with(labels, |encoder, is_counter| match is_counter {
             true => encoder.encode_counter::<NoLabelSet, f64, f64>(&value, None),
             false => encoder.encode_gauge(&value),

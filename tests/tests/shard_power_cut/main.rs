@@ -7,7 +7,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as expected")]
 
+mod compaction;
 mod faults;
+mod groups;
 mod indexes;
 mod layouts;
 mod ledger;

@@ -36,10 +36,10 @@ use crate::address::Address;
 use crate::cluster::Cluster;
 use crate::connection::{Answer, ConnectionError, SendError};
 use crate::consumer::{Consumer, Position};
-use crate::limits::{COMMIT_BEFORE_REBALANCE_MAX, RETRY_BACKOFF};
+use crate::limits::{COMMIT_BEFORE_REBALANCE_MAX, RETRY_BACKOFF, TOPIC_NAME_BYTES_MAX};
 use assignor::{Assignor, Member, PartitionCounts};
+pub(crate) use coordinator::{Found, find_coordinator, read_coordinator};
 use coordinator::{Verdict, verdict};
-pub(crate) use coordinator::{find_coordinator, read_coordinator};
 use subscription::Partitions;
 
 /// How a member behaves.
@@ -171,6 +171,9 @@ enum Phase {
     Out,
 }
 
+/// The next offset of each of some partitions.
+type NextOffsets = BTreeMap<(Arc<str>, i32), i64>;
+
 /// The member.
 #[derive(Debug)]
 pub(crate) struct GroupMember {
@@ -194,7 +197,7 @@ pub(crate) struct GroupMember {
     finding: Option<u64>,
     step: Option<u64>,
     heartbeat: Option<u64>,
-    commit: Option<(u64, BTreeMap<(Arc<str>, i32), i64>)>,
+    commit: Option<(u64, NextOffsets)>,
     fetch: Option<u64>,
     next_serial: u64,
     heartbeat_at: Duration,
@@ -215,10 +218,12 @@ struct Led {
 }
 
 impl GroupMember {
-    /// A member to be. Panics if it could not do with any assignor, or is to begin at an offset, whatever the partition.
+    /// A member to be. Panics if it could not do with any assignor, is to begin at an offset, whatever the partition, or is
+    /// to read what is too long for the name of a topic.
     pub(crate) fn new(config: GroupConfig, cluster: &mut Cluster) -> Self {
         assert!(!config.assignors.is_empty(), "a member knows how to assign");
         assert!(!matches!(config.reset, Position::Offset(_)), "an offset is no place in all partitions");
+        assert!(config.topics.iter().all(|topic| topic.len() <= TOPIC_NAME_BYTES_MAX), "topics have short names");
         let topics = config.topics.iter().map(|topic| cluster.metadata.want(topic)).collect();
         Self {
             assignor: config.assignors[0],
@@ -407,7 +412,7 @@ impl GroupMember {
             match self.phase {
                 Phase::Joining => self.joined(now, cluster, answer),
                 Phase::Syncing { .. } => self.synced(now, answer),
-                Phase::Leaving { .. } => return self.left(cluster),
+                Phase::Leaving { .. } => self.farewell_answered(cluster, answer),
                 _ => return,
             }
         };

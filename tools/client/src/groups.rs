@@ -34,7 +34,7 @@ use crate::call::{Call, CallError, Target};
 use crate::connection::Answer;
 use crate::driver::Driver;
 use crate::group_member::subscription::{Partitions, decode_assignment};
-use crate::group_member::{find_coordinator, read_coordinator};
+use crate::group_member::{Found, find_coordinator, read_coordinator};
 use crate::limits::RETRY_BACKOFF;
 
 /// The last version of OffsetCommit and OffsetFetch that names topics; later ones have their ids instead.
@@ -426,7 +426,7 @@ pub fn of_coordinator<T>(
         let found =
             read_coordinator(&answer).map_err(|reason| CoordinatorError::Nonsense(ApiKey::FindCoordinator, reason))?;
         match found {
-            Ok((id, _)) => {
+            Found::At(id, _) => {
                 let call = call(id);
                 let api = call.api;
                 let answer = driver.call(call).map_err(CoordinatorError::Call)?;
@@ -441,10 +441,10 @@ pub fn of_coordinator<T>(
                     return Ok(value);
                 }
             }
-            Err((error, message)) if !error.is_retriable() || Instant::now() >= deadline => {
+            Found::Nowhere(error, message) if !error.is_retriable() || Instant::now() >= deadline => {
                 return Err(CoordinatorError::NotFound(error, message));
             }
-            Err(_) => {}
+            Found::Nowhere(..) => {}
         }
         driver.until(RETRY_BACKOFF, |_| None::<()>);
     }

@@ -44,3 +44,6 @@ pub const GROUP_MEMBERS_MAX: usize = 100_000;
 
 /// The most bytes that the subscriptions of a group may have in all.
 pub const GROUP_METADATA_BYTES_MAX: usize = 64 << 20;
+
+/// The longest name of a topic that a group member can say it reads; Kafka's own limit is 249.
+pub const TOPIC_NAME_BYTES_MAX: usize = 32_767;

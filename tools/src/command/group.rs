@@ -194,8 +194,8 @@ impl Asker {
     fn no_such_group(&mut self, group: &str) -> Failure {
         let listed = self.list(&[]).unwrap_or_default();
         let near = nearest(group, listed.iter().map(|listed| listed.id.as_str()));
-        let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        Failure::new(format!("there is no group {group}{near}; `corelog group list` shows those there are"))
+        let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+        Failure::new(format!("there is no group {group}; {near}`corelog group list` shows those there are"))
     }
 
     /// What a group has committed, by topic and partition.

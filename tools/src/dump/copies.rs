@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// The newest checkpoint in a shard's folder that is whole.
 pub(super) fn newest_checkpoint(folder: &Path) -> Option<Checkpoint> {
-    Checkpoint::from_bytes(&newest(&checkpoint::KIND, folder)?.content).ok()
+    Checkpoint::from_copy(&newest(&checkpoint::KIND, folder)?).ok()
 }
 
 /// The first use of a journal file that recovery needs, as the checkpoint or snapshot beside the journal says.
@@ -69,7 +69,7 @@ pub(super) fn dump_checkpoint(
     report: &mut Report<'_>,
 ) -> Result<(), DumpError> {
     let Some(copy) = header(&checkpoint::KIND, file, len, report)? else { return Ok(()) };
-    let content = match Checkpoint::from_bytes(&copy.content) {
+    let content = match Checkpoint::from_copy(&copy) {
         Ok(content) => content,
         Err(what) => return report.fault(HEADER_BYTES as u64, format_args!("{what}")),
     };
@@ -87,12 +87,16 @@ pub(super) fn dump_checkpoint(
         ))?;
         for s in &p.sealed {
             report.line(format_args!(
-                "    sealed segment {}: {} bytes, offsets to {}, largest timestamp {}",
+                "    {} segment {}: {} bytes, offsets to {}, largest timestamp {}",
+                if s.cleaned > 0 { "cleaned" } else { "sealed" },
                 s.base_offset,
                 s.len,
                 s.next_offset - 1,
                 s.max_timestamp_ms
             ))?;
+        }
+        if p.first_dirty > 0 {
+            report.line(format_args!("    clean up to offset {}, {} replacements", p.first_dirty, p.cleanings))?;
         }
         for (epoch, offset) in &p.epochs {
             report.line(format_args!("    leader epoch {epoch} from offset {offset}"))?;

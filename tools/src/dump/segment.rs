@@ -44,6 +44,8 @@ struct Walk {
     next_offset: Option<i64>,
     first_offset: Option<i64>,
     leader_epoch: i32,
+    /// Batches may be missing between others.
+    may_have_gaps: bool,
     batches: u64,
     records: u64,
 }
@@ -62,7 +64,9 @@ pub(super) fn dump(
     if next_offset.is_none() {
         report.line(format_args!("  the name says no base offset, so the first one is taken as it comes"))?;
     }
-    let mut walk = Walk { position: 0, next_offset, first_offset: None, leader_epoch: -1, batches: 0, records: 0 };
+    let may_have_gaps = extent.may_have_gaps();
+    let mut walk =
+        Walk { position: 0, next_offset, first_offset: None, leader_epoch: -1, may_have_gaps, batches: 0, records: 0 };
     let mut buffer = Vec::new();
     while walk.position < len {
         if let Err(error) = read_batch(file, len, walk.position, &mut buffer)? {
@@ -114,7 +118,10 @@ fn fault(batch: &RecordBatch<'_>, walk: &Walk) -> Option<String> {
         let (stored, computed) = (batch.crc(), batch.computed_crc());
         return Some(format!("the CRC is {stored:#010x}, the bytes give {computed:#010x}"));
     }
-    if let Some(expected) = walk.next_offset.filter(|expected| *expected != batch.base_offset()) {
+    // Only compaction leaves gaps.
+    let follows =
+        |expected: i64| expected == batch.base_offset() || walk.may_have_gaps && expected < batch.base_offset();
+    if let Some(expected) = walk.next_offset.filter(|expected| !follows(*expected)) {
         return Some(format!("the batch begins at offset {}, {expected} would follow", batch.base_offset()));
     }
     if batch.last_offset_delta() < 0 {

@@ -4,13 +4,18 @@
 //! was copied away, the other segments beside it say something: all but the last were sealed.
 
 use super::copies::newest_checkpoint;
+use corelog_shard::journal::format::{ENTRY_HEADER_LEN, EntryHeader, EntryKind};
+use corelog_shard::journal::inspect::{Part, inspect};
+use corelog_shard::log::checkpoint::PartitionCheckpoint;
+use corelog_shard::log::cleaner::Replacement;
+use corelog_shard::superblock::BLOCK_MIN;
 use std::path::Path;
 
 /// Up to where a segment's bytes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// The checkpoint says that the segment is complete, with this length.
-    Sealed { len: u64 },
+    Sealed { len: u64, cleaned: bool },
     /// The checkpoint says that it is being written back: whole batches up to `batches_end`, and the beginning of
     /// another up to `position`.
     Flushed { batches_end: u64, position: u64 },
@@ -26,7 +31,7 @@ impl Extent {
     /// Whether a batch that begins at `position` has to be right.
     pub(super) fn relies_on(&self, position: u64) -> bool {
         match *self {
-            Self::Sealed { len } | Self::Earlier { len } => position < len,
+            Self::Sealed { len, .. } | Self::Earlier { len } => position < len,
             Self::Flushed { batches_end, .. } => position < batches_end,
             Self::Unknown | Self::Last => false,
         }
@@ -35,7 +40,7 @@ impl Extent {
     /// What is wrong with the length of the file, if anything.
     pub(super) fn fault_of_len(&self, len: u64) -> Option<String> {
         match *self {
-            Self::Sealed { len: wanted } if wanted != len => {
+            Self::Sealed { len: wanted, .. } if wanted != len => {
                 Some(format!("the checkpoint says that this segment has {wanted} bytes, the file has {len}"))
             }
             Self::Flushed { position, .. } if position > len => {
@@ -45,10 +50,18 @@ impl Extent {
         }
     }
 
+    /// Whether batches may be missing between others, as compaction leaves it.
+    pub(super) fn may_have_gaps(&self) -> bool {
+        !matches!(self, Self::Sealed { cleaned: false, .. } | Self::Flushed { .. })
+    }
+
     /// For people.
     pub(super) fn explain(&self) -> String {
         match self {
-            Self::Sealed { len } => format!("a sealed segment: the checkpoint says that all {len} bytes count"),
+            Self::Sealed { len, cleaned } => {
+                let what = if *cleaned { "a cleaned segment" } else { "a sealed segment" };
+                format!("{what}: the checkpoint says that all {len} bytes count")
+            }
             Self::Flushed { position, .. } => {
                 format!("being written back: the checkpoint relies on the bytes below {position}")
             }
@@ -68,13 +81,13 @@ impl Extent {
 pub(super) fn extent_of(path: &Path, len: u64, base: Option<i64>) -> Extent {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let Some((folder, base)) = path.parent().zip(base) else { return Extent::Last };
-    by_checkpoint(folder, base).unwrap_or_else(|| match is_last(folder, base) {
+    by_checkpoint(folder, base, len).unwrap_or_else(|| match is_last(folder, base) {
         true => Extent::Last,
         false => Extent::Earlier { len },
     })
 }
 
-fn by_checkpoint(folder: &Path, base: i64) -> Option<Extent> {
+fn by_checkpoint(folder: &Path, base: i64, len: u64) -> Option<Extent> {
     let name = folder.file_name()?.to_str()?;
     let topics = folder.parent().filter(|topics| topics.file_name().is_some_and(|name| name == "topics"))?;
     let mut known = None;
@@ -93,10 +106,33 @@ fn by_checkpoint(folder: &Path, base: i64) -> Option<Extent> {
             });
         }
         if let Some(sealed) = partition.sealed.iter().find(|segment| segment.base_offset == base) {
-            return Some(Extent::Sealed { len: sealed.len });
+            let newer = if sealed.len == len { None } else { newest_replacement(&entry.path(), partition, base) };
+            let counts = newer.as_ref().map_or(sealed, |newer| &newer.segment);
+            return Some(Extent::Sealed { len: counts.len, cleaned: counts.cleaned > 0 });
         }
     }
     known
+}
+
+/// The last segment at `base` that took the place of others after the checkpoint was made, as the journal has it.
+fn newest_replacement(shard: &Path, partition: &PartitionCheckpoint, base: i64) -> Option<Replacement> {
+    let ours = |entry: &EntryHeader| {
+        entry.kind == EntryKind::Replaced
+            && (entry.topic_id, entry.partition, entry.base_offset) == (partition.topic_id, partition.index, base)
+    };
+    let mut newest: Option<Replacement> = None;
+    for file in shard.read_dir().ok()?.flatten().filter(|f| f.file_name().to_string_lossy().starts_with("journal-")) {
+        let Ok(bytes) = std::fs::read(file.path()) else { continue };
+        for part in inspect(&bytes, BLOCK_MIN) {
+            let Part::Entry(offset, entry) = part else { continue };
+            let payload =
+                bytes.get(offset as usize + ENTRY_HEADER_LEN..).and_then(|b| b.get(..entry.payload_len as usize));
+            let read = payload.filter(|_| ours(&entry)).and_then(|payload| Replacement::decode(payload).ok());
+            let is_newer = |r: &Replacement| r.number > newest.as_ref().map_or(partition.cleanings, |n| n.number);
+            newest = read.filter(is_newer).or(newest);
+        }
+    }
+    newest
 }
 
 fn is_last(folder: &Path, base: i64) -> bool {

@@ -40,6 +40,7 @@ pub struct BatchBuilder {
     base_timestamp: i64,
     max_timestamp: i64,
     append_time: Option<i64>,
+    delete_horizon: Option<i64>,
     record_count: i32,
     last_offset_delta: i32,
     /// Room for the header, then the records.
@@ -67,6 +68,7 @@ impl BatchBuilder {
             base_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
             append_time: None,
+            delete_horizon: None,
             record_count: 0,
             last_offset_delta: -1,
             bytes: vec![0; HEADER_LEN],
@@ -125,6 +127,15 @@ impl BatchBuilder {
         self
     }
 
+    /// Makes the batch say from when on (ms since 1970) compaction may drop its tombstones and markers (KIP-534). The first
+    /// record comes after this.
+    #[must_use]
+    pub fn delete_horizon(mut self, horizon: i64) -> Self {
+        assert_eq!(self.record_count, 0, "timestamps count from the horizon");
+        self.delete_horizon = Some(horizon);
+        self
+    }
+
     /// Appends a record at the next offset.
     pub fn append(&mut self, record: &NewRecord<'_>) {
         let next = self.last_offset_delta.checked_add(1).expect("a batch has at most 2^31 offsets");
@@ -136,7 +147,7 @@ impl BatchBuilder {
     pub fn append_at(&mut self, offset_delta: i32, record: &NewRecord<'_>) {
         assert!(offset_delta > self.last_offset_delta, "offsets increase within a batch");
         if self.record_count == 0 {
-            self.base_timestamp = record.timestamp;
+            self.base_timestamp = self.delete_horizon.unwrap_or(record.timestamp);
         }
         self.max_timestamp = self.max_timestamp.max(record.timestamp);
         self.last_offset_delta = offset_delta;
@@ -195,7 +206,8 @@ impl BatchBuilder {
     }
 
     fn write_header(&self, batch: &mut [u8]) {
-        let attributes = self.attributes.with_compression(self.compression);
+        let attributes =
+            self.attributes.with_compression(self.compression).with_delete_horizon(self.delete_horizon.is_some());
         let (attributes, max_timestamp) = match self.append_time {
             Some(append_time) => (attributes.with_timestamp_type(TimestampType::LogAppendTime), append_time),
             None => (attributes, self.max_timestamp),

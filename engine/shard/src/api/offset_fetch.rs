@@ -1,12 +1,15 @@
 //! OffsetFetch: how far groups have read, as far as it is durable.
 //!
-//! Several groups may be asked for; each shard tells what it has of those that it coordinates. There are no transactions
-//! yet, so every offset is a stable one. Members' ids and epochs count for groups of the new protocols only.
+//! Several groups may be asked for; each shard tells what it has of those that it coordinates. Who wants stable offsets is
+//! answered when the commits before are durable, as in Kafka; there are no transactions yet that could be open. Members' ids
+//! and epochs count for groups of the new protocols only.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
+use bytes::Bytes;
 use corelog_wire::api::offset_fetch::{
     OffsetFetchRequest, OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
     OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -16,9 +19,11 @@ use corelog_wire::ids::TopicId;
 
 use super::groups::PerGroup;
 use super::sharing::ShareAnswer;
-use super::{Call, Outcome, Parked, ReplyTo, Wait};
-use crate::coordinator::Coordinator;
+use super::{Call, Outcome, Parked, ReplyTo, Wait, deadline_us};
+use crate::connection::RequestId;
 use crate::coordinator::offsets::{Committed, Offsets};
+use crate::coordinator::requests::NotHere;
+use crate::coordinator::{Coordinator, Waiter};
 use crate::front::Context;
 use crate::limits;
 use crate::mesh::ShardIndex;
@@ -37,6 +42,16 @@ const NONE: i64 = -1;
 pub(crate) struct Pending {
     to: ReplyTo,
     groups: PerGroup<Found>,
+}
+
+/// A request that is answered when commits are durable: it is taken up again then.
+#[derive(Debug)]
+pub(crate) struct Unstable {
+    pub(crate) frame: Bytes,
+    pub(crate) peer: IpAddr,
+    is_share: bool,
+    /// Writes that are not durable.
+    left: usize,
 }
 
 /// What is told of a group.
@@ -71,8 +86,56 @@ struct Wanted<'a, P> {
     partitions: P,
 }
 
-/// Answers at once, unless other shards have some of the groups.
-pub(crate) fn handle(coordinator: &mut Coordinator, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
+/// Answers at once, unless other shards have some of the groups, or commits are to become durable before.
+pub(crate) fn handle(
+    coordinator: &mut Coordinator,
+    cx: &mut Context<'_>,
+    waiter: RequestId,
+    frame: &Bytes,
+    call: &Call<'_>,
+) -> Outcome {
+    if !call.has_waited
+        && let Ok(request) = call.decode::<OffsetFetchRequest<'_>>()
+        && request.require_stable
+        && request.groups.len() <= limits::REQUEST_ENTRIES_MAX
+    {
+        let mut left = 0;
+        let single = (call.to.version < FIRST_WITH_GROUPS).then_some(request.group_id);
+        for group in single.into_iter().chain(request.groups.iter().map(|group| group.group_id)) {
+            let waiter = Waiter { request: waiter, entry: left };
+            let found = coordinator.locate(cx, group);
+            left += usize::from(found.is_ok_and(|index| coordinator.wait_for_commits(index, waiter)));
+        }
+        if left > 0 {
+            let unstable = Unstable { frame: frame.clone(), peer: call.peer, is_share: call.is_share, left };
+            let wait = Wait {
+                deadline_us: Some(deadline_us(cx.now.monotonic_us, cx.config.groups.commit_timeout_ms)),
+                weight: frame.len(),
+                ..Wait::default()
+            };
+            return Outcome::Wait(Parked::UnstableOffsets(unstable), wait);
+        }
+    }
+    look(Some(coordinator), cx, call)
+}
+
+impl Unstable {
+    /// One of the writes is durable, or will not be. Returns whether it was the last one.
+    pub(crate) fn written(&mut self) -> bool {
+        self.left -= 1;
+        self.left == 0
+    }
+
+    /// It takes too long: clients look for the coordinator again, as Kafka has them do.
+    pub(crate) fn expired(self, cx: &mut Context<'_>) -> Outcome {
+        let mut call = Call::decode_header(&self.frame).expect("it was decoded before");
+        call.is_share = self.is_share;
+        look(None, cx, &call)
+    }
+}
+
+/// Tells what is known, or that nobody coordinates any group.
+fn look(mut coordinator: Option<&mut Coordinator>, cx: &mut Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<OffsetFetchRequest<'_>>() {
         Ok(request) => request,
         Err(reason) => return Outcome::Close(reason),
@@ -91,13 +154,13 @@ pub(crate) fn handle(coordinator: &mut Coordinator, cx: &mut Context<'_>, call: 
         let topics = request.topics.map(|topics| {
             topics.iter().map(|it| Wanted { name: it.name, id: TopicId::ZERO, partitions: it.partition_indexes })
         });
-        pending.find(coordinator, cx, request.group_id, topics, &mut left);
+        pending.find(&mut coordinator, cx, request.group_id, topics, &mut left);
     }
     for group in request.groups {
         let topics = group.topics.map(|topics| {
             topics.iter().map(|it| Wanted { name: it.name, id: it.topic_id, partitions: it.partition_indexes })
         });
-        pending.find(coordinator, cx, group.group_id, topics, &mut left);
+        pending.find(&mut coordinator, cx, group.group_id, topics, &mut left);
     }
     let shares = match call.is_share {
         true => Vec::new(),
@@ -114,7 +177,7 @@ impl Pending {
     /// Adds what is known here of a group: of these topics, or of all.
     fn find<'a, P>(
         &mut self,
-        coordinator: &mut Coordinator,
+        coordinator: &mut Option<&mut Coordinator>,
         cx: &mut Context<'_>,
         group: &str,
         topics: Option<impl Iterator<Item = Wanted<'a, P>>>,
@@ -124,9 +187,12 @@ impl Pending {
     {
         let by_id = self.to.version >= FIRST_WITH_IDS;
         let carries_errors = self.to.version < FIRST_WITH_ERROR;
-        let found = coordinator.locate(cx, group);
+        let found = match coordinator {
+            Some(coordinator) => coordinator.locate(cx, group),
+            None => Err(NotHere::Refused(ErrorCode::NOT_COORDINATOR)),
+        };
         self.groups.push(found, |place| {
-            let offsets = place.map(|index| coordinator.offsets(index, group));
+            let offsets = place.map(|index| coordinator.as_ref().and_then(|it| it.offsets(index, group)));
             let mut result = Found { group: group.to_string(), error: ErrorCode::NONE, topics: Vec::new() };
             match offsets {
                 Err(error) if !carries_errors => result.error = error,

@@ -11,7 +11,7 @@ use super::key::{ConfigError, ConfigKey, Effect, Value, find, set_defaults};
 use super::known;
 use super::memory::{MEMORY_BYTES_MIN, MemoryBudget};
 use super::nearest::nearest;
-use super::topic::{TOPIC_KEYS, TopicBounds, TopicConfig};
+use super::topic::{Ratio, TOPIC_KEYS, TopicBounds, TopicConfig};
 use crate::mesh::SHARDS_MAX;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -87,6 +87,23 @@ pub struct ConnectionBounds {
     pub ip_rates: Vec<(Option<IpAddr>, u32)>,
 }
 
+/// How compacted topics are cleaned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable`.
+    pub is_enabled: bool,
+    /// `log.cleaner.backoff.ms`: how long the cleaner of a shard rests when there is nothing to clean.
+    pub backoff_ms: u64,
+    /// `log.cleaner.dedupe.buffer.size`: memory for the keys of one pass, as far as the shard has so much for it.
+    pub keys_bytes: u64,
+    /// `log.cleaner.io.buffer.load.factor`: how full that memory may become.
+    pub load: Ratio,
+    /// `log.cleaner.io.buffer.size`: half of it is read at a time.
+    pub buffer_bytes: u64,
+    /// `log.cleaner.io.max.bytes.per.second`, read and written; `u64::MAX` for no limit.
+    pub bytes_per_second: u64,
+}
+
 /// How older data is read that is no longer in memory (`corelog.segment.reads`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentReads {
@@ -136,6 +153,8 @@ pub struct BrokerConfig {
     pub listen_backlog: i32,
     /// `fetch.max.bytes`: the most bytes in one fetch answer, whatever the client allows.
     pub fetch_bytes_max: usize,
+    /// How compacted topics are cleaned.
+    pub cleaner: CleanerConfig,
     /// `corelog.segment.reads`: how data is read that is no longer in memory.
     pub segment_reads: SegmentReads,
     /// `max.incremental.fetch.session.cache.slots`.
@@ -199,6 +218,14 @@ impl Default for BrokerConfig {
             connections_idle_ms_max: None,
             listen_backlog: 0,
             fetch_bytes_max: 0,
+            cleaner: CleanerConfig {
+                is_enabled: false,
+                backoff_ms: 0,
+                keys_bytes: 0,
+                load: Ratio::default(),
+                buffer_bytes: 0,
+                bytes_per_second: 0,
+            },
             segment_reads: SegmentReads::Direct,
             fetch_sessions_max: 0,
             retention_check_interval_ms: 0,

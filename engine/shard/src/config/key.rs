@@ -184,6 +184,18 @@ impl Value {
         }
     }
 
+    /// The number.
+    ///
+    /// # Panics
+    /// When the key is not [`Kind::Double`]: a row whose effect does not fit its kind.
+    #[must_use]
+    pub fn double(&self) -> f64 {
+        match self {
+            Self::Double(number) => *number,
+            other => panic!("a row reads {other:?} as a number"),
+        }
+    }
+
     /// The whole number.
     ///
     /// # Panics

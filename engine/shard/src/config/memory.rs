@@ -5,7 +5,7 @@
 //! | 1/2 | the tail: bytes not yet written back (dirty), and recent ones kept for readers until the room is needed |
 //! | 1/8 | request frames being received, and answers not yet sent |
 //! | 1/8 | reads of older data |
-//! | 1/4 | everything else: commit buffers, indexes, producer state, connections, metadata |
+//! | 1/4 | everything else: commit buffers, indexes, producer state, connections, metadata, keys of compacted topics |
 //!
 //! The journal's ring is on disk, but its size follows from the memory too: what stands in the ring and nowhere else
 //! has to fit the tail. It is a quarter of the memory, at most 1 GiB.
@@ -30,6 +30,8 @@ pub struct MemoryBudget {
     pub frames: u64,
     /// Reads of what is no longer in the tail.
     pub reads: u64,
+    /// Of everything else: the keys that the cleaner of compacted topics looks at in one pass.
+    pub cleaner: u64,
 }
 
 impl MemoryBudget {
@@ -38,14 +40,14 @@ impl MemoryBudget {
     pub const fn from_total(total: u64) -> Self {
         let ring = if total / 4 < RING_BYTES_MAX { total / 4 } else { RING_BYTES_MAX };
         let tail = total / 2;
-        Self { total, ring, tail, dirty: tail - tail / 4, frames: total / 8, reads: total / 8 }
+        Self { total, ring, tail, dirty: tail - tail / 4, frames: total / 8, reads: total / 8, cleaner: total / 16 }
     }
 
     /// What each of `shards` shards gets of it; the frames are everybody's.
     #[must_use]
     pub const fn of_shard(self, shards: u64) -> Self {
         let (ring, tail, reads) = (self.ring / shards, self.tail / shards, self.reads / shards);
-        Self { ring, tail, dirty: tail - tail / 4, reads, ..self }
+        Self { ring, tail, dirty: tail - tail / 4, reads, cleaner: self.cleaner / shards, ..self }
     }
 }
 

@@ -39,6 +39,42 @@ pub struct CleanupPolicy {
     pub compact: bool,
 }
 
+/// A share from 0 to 1, in parts of a billion: exact to compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ratio(u32);
+
+/// What a whole is in a [`Ratio`].
+const RATIO_PARTS: u32 = 1_000_000_000;
+
+impl Ratio {
+    /// The share nearest to a number from 0 to 1.
+    #[must_use]
+    pub fn new(share: f64) -> Self {
+        Self((share * f64::from(RATIO_PARTS)) as u32)
+    }
+
+    /// The share that a part has of a whole; nothing has no share in nothing.
+    #[must_use]
+    pub fn of(part: u64, whole: u64) -> Self {
+        match whole {
+            0 => Self(0),
+            whole => Self((u128::from(part.min(whole)) * u128::from(RATIO_PARTS) / u128::from(whole)) as u32),
+        }
+    }
+
+    /// The share in parts of a thousand million.
+    #[must_use]
+    pub fn parts(self) -> u64 {
+        self.0.into()
+    }
+
+    /// The share as a number from 0 to 1.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / f64::from(RATIO_PARTS)
+    }
+}
+
 /// Limits that the broker's own configuration puts on a topic's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicBounds {
@@ -59,6 +95,14 @@ pub struct TopicConfig {
     pub retention_ms: i64,
     /// `retention.bytes`: the size above which the oldest segment of a partition goes; negative for never.
     pub retention_bytes: i64,
+    /// `delete.retention.ms`: how long compaction keeps the marker of a deleted key.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: how long a record is safe from compaction.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: the longest a record may wait for compaction.
+    pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`: the share of a log that must be uncompacted before it is compacted.
+    pub min_cleanable_dirty_ratio: Ratio,
     /// `segment.bytes`: a segment is rolled before it would exceed this. A batch that is longer is refused.
     pub segment_bytes: u64,
     /// `segment.ms`: a segment is rolled when its first record is this old.
@@ -113,6 +157,10 @@ impl TopicConfig {
             cleanup_policy: CleanupPolicy { delete: true, compact: false },
             retention_ms: 0,
             retention_bytes: 0,
+            delete_retention_ms: 0,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: 0,
+            min_cleanable_dirty_ratio: Ratio::default(),
             segment_bytes: 0,
             segment_ms: 0,
             segment_jitter_ms: 0,
@@ -135,6 +183,12 @@ impl TopicConfig {
         };
         set_defaults(TOPIC_KEYS, &mut config);
         config
+    }
+
+    /// The age at which a segment is rolled: `segment.ms`, or `max.compaction.lag.ms` where that comes first.
+    #[must_use]
+    pub fn roll_ms(&self) -> i64 {
+        if self.cleanup_policy.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
     }
 
     /// `message.timestamp.type` as record batches know it.
@@ -211,6 +265,13 @@ impl TopicConfig {
         if chosen("segment.bytes") && self.segment_bytes < bounds.segment_bytes_min {
             let (got, min) = (clamped(self.segment_bytes), clamped(bounds.segment_bytes_min));
             return Err(ConfigError::new("segment.bytes", outside(got, min, i64::MAX)));
+        }
+        let (min_ms, max_ms) = (self.min_compaction_lag_ms, self.max_compaction_lag_ms);
+        if let Some(key) = ["min.compaction.lag.ms", "max.compaction.lag.ms"].into_iter().find(|key| chosen(key))
+            && min_ms > max_ms
+        {
+            let message = format!("min.compaction.lag.ms ({min_ms}) is above max.compaction.lag.ms ({max_ms})");
+            return Err(ConfigError::new(key, message));
         }
         let message = self.max_message_bytes as u64;
         if chosen("max.message.bytes") && message > bounds.journal_message_bytes_max {

@@ -148,7 +148,7 @@ impl Coordinator {
     ) -> Result<(), ErrorCode> {
         let (name, entry) = self.named_entry(index, group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let mut effects = Vec::new();
-        entry.group.sync(cx.now, syncing, waiter, &mut effects);
+        entry.group.sync(syncing, waiter, &mut effects);
         self.act(cx, index, &name, effects);
         Ok(())
     }
@@ -252,6 +252,11 @@ impl Coordinator {
     pub(crate) fn offsets(&self, index: i32, group: &str) -> Option<&Offsets> {
         let entry = self.entry(index, group)?;
         (entry.group.state() != GroupState::Dead).then_some(&entry.offsets)
+    }
+
+    /// Whether commits to the partition of a group are on their way; then a reply tells when they are durable.
+    pub(crate) fn wait_for_commits(&mut self, index: i32, waiter: Waiter) -> bool {
+        self.writes.wait_for_all(index, waiter)
     }
 
     /// OffsetDelete: whether each of the partitions, by topic, may go, in their order; all that may go together.

@@ -40,14 +40,20 @@ struct Sweep {
 enum What {
     /// Offsets and groups past their time.
     Outdated,
-    /// Offsets of this topic, committed before this time where they do not say for which topic of that name.
-    DeletedTopic { name: Arc<str>, id: TopicId, before_ms: Option<i64> },
+    /// Offsets of these topics, committed before this time where they do not say for which topic of that name.
+    DeletedTopics { topics: Vec<(Arc<str>, TopicId)>, before_ms: Option<i64> },
 }
 
 impl Sweeps {
     pub(super) fn topic_deleted(&mut self, name: Arc<str>, id: TopicId) {
-        let what = What::DeletedTopic { name, id, before_ms: None };
-        self.queue.push_back(Sweep { what, after: None });
+        // Topics that are deleted together are looked for together.
+        match self.queue.back_mut() {
+            Some(Sweep { what: What::DeletedTopics { topics, before_ms: None }, .. }) => topics.push((name, id)),
+            _ => {
+                let what = What::DeletedTopics { topics: [(name, id)].into(), before_ms: None };
+                self.queue.push_back(Sweep { what, after: None });
+            }
+        }
     }
 
     pub(super) fn next_deadline_us(&self) -> Option<u64> {
@@ -79,7 +85,7 @@ impl Coordinator {
         self.sweeps.is_held_up = false;
         while left > 0 && !self.writes.is_busy() {
             let Some(mut sweep) = self.sweeps.queue.pop_front() else { break };
-            if let What::DeletedTopic { before_ms, .. } = &mut sweep.what {
+            if let What::DeletedTopics { before_ms, .. } = &mut sweep.what {
                 before_ms.get_or_insert(cx.now.wall_ms);
             }
             if self.sweep_on(cx, &mut sweep, &mut left) {
@@ -102,7 +108,7 @@ impl Coordinator {
             let is_same = sweep.after.as_ref().is_some_and(|(at, _)| *at == index);
             if !partition.is_loaded {
                 // Topics that are deleted meanwhile are looked for once it is.
-                if matches!(sweep.what, What::DeletedTopic { .. }) {
+                if matches!(sweep.what, What::DeletedTopics { .. }) {
                     *left = 0;
                     self.sweeps.is_held_up = true;
                     return false;
@@ -129,8 +135,10 @@ impl Coordinator {
             // Something was just committed, or the group was: it will be looked at next time.
             What::Outdated if entry.pending > 0 => return,
             What::Outdated => outdated(entry, cx.now.wall_ms, cx.config.groups.offsets_retention_ms),
-            What::DeletedTopic { name, id, before_ms } => {
-                of_deleted_topic(entry, name, *id, before_ms.unwrap_or(i64::MAX))
+            What::DeletedTopics { topics, before_ms } => {
+                *left = left.saturating_sub(topics.len() / 16);
+                let before_ms = before_ms.unwrap_or(i64::MAX);
+                topics.iter().flat_map(|(name, id)| of_deleted_topic(entry, name, *id, before_ms)).collect()
             }
         };
         *left = left.saturating_sub(entry.offsets.len() / 16);

@@ -255,6 +255,16 @@ impl Writes {
         in_flight.flat_map(|(_, write)| &write.changes).chain(unwritten.flat_map(|batch| &batch.changes))
     }
 
+    /// Tells `waiter` when everything of a partition that is on its way is durable. False if there is nothing.
+    pub(super) fn wait_for_all(&mut self, partition: i32, waiter: Waiter) -> bool {
+        if let Some(batch) = self.unwritten.get_mut(&partition).and_then(VecDeque::back_mut) {
+            batch.waiters.push(waiter);
+            return true;
+        }
+        let last = self.in_flight.iter_mut().rev().find(|(_, write)| write.partition == partition);
+        last.map(|(_, write)| write.waiters.push(waiter)).is_some()
+    }
+
     /// Whether as much waits for the log as is good for now: what has time waits with further changes.
     pub(super) fn is_busy(&self) -> bool {
         self.unwritten_bytes >= limits::UNWRITTEN_GROUP_BYTES_MAX / 4

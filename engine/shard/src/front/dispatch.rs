@@ -22,11 +22,17 @@ use crate::telemetry::Source;
 impl Front {
     /// Calls the handler of a request.
     pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: RequestId, peer: IpAddr, frame: &Bytes) {
+        self.call_handler(cx, id, peer, frame, false);
+        self.reply_to_members(cx);
+    }
+
+    fn call_handler(&mut self, cx: &mut Context<'_>, id: RequestId, peer: IpAddr, frame: &Bytes, has_waited: bool) {
         let mut call = match Call::decode_header(frame) {
             Ok(call) => call,
             Err(reason) => return self.settle(cx, id, frame, Outcome::Close(reason)),
         };
         call.peer = peer;
+        call.has_waited = has_waited;
         call.is_share = !cx.seat.is_home_of(id.connection);
         self.meter(cx, id, &mut call, frame);
         if matches!(call.to.api, ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry) {
@@ -53,7 +59,7 @@ impl Front {
             ApiKey::Heartbeat => api::heartbeat::handle(groups, cx, &call),
             ApiKey::LeaveGroup => api::leave_group::handle(groups, cx, &call),
             ApiKey::OffsetCommit => api::offset_commit::handle(groups, cx, id, &call),
-            ApiKey::OffsetFetch => api::offset_fetch::handle(groups, cx, &call),
+            ApiKey::OffsetFetch => api::offset_fetch::handle(groups, cx, id, frame, &call),
             ApiKey::OffsetDelete => api::offset_delete::handle(groups, cx, id, &call),
             ApiKey::DescribeGroups => api::describe_groups::handle(groups, cx, &call),
             ApiKey::ListGroups => api::list_groups::handle(groups, cx, &call),
@@ -79,7 +85,6 @@ impl Front {
             ApiKey::ListConfigResources => api::list_config_resources::handle(cx, &call),
         };
         self.settle(cx, id, frame, outcome);
-        self.reply_to_members(cx);
     }
 
     /// Finds out whose limits a request counts towards, and counts what is known of it.
@@ -126,10 +131,14 @@ impl Front {
     pub(super) fn reply_to_members(&mut self, cx: &mut Context<'_>) {
         while let Some(reply) = self.coordinator.next_reply() {
             let id = reply.request();
-            if let (Some(Parked::DeleteGroups(pending)), Reply::Written(waiter, result)) =
-                (self.purgatory.get_mut(id), &reply)
-                && !pending.written(waiter.entry, *result)
-            {
+            let is_complete = match (self.purgatory.get_mut(id), &reply) {
+                (Some(Parked::DeleteGroups(pending)), Reply::Written(waiter, result)) => {
+                    pending.written(waiter.entry, *result)
+                }
+                (Some(Parked::UnstableOffsets(unstable)), Reply::Written(..)) => unstable.written(),
+                _ => true,
+            };
+            if !is_complete {
                 continue;
             }
             // Who is gone, or has waited too long, hears nothing.
@@ -140,6 +149,11 @@ impl Front {
                 (Parked::OffsetCommit(pending), Reply::Written(_, result)) => pending.answer(result),
                 (Parked::OffsetDelete(pending), Reply::Written(_, result)) => pending.answer(result),
                 (Parked::DeleteGroups(pending), Reply::Written(..)) => pending.answer(),
+                (Parked::UnstableOffsets(unstable), Reply::Written(..)) => {
+                    self.call_handler(cx, id, unstable.peer, &unstable.frame, true);
+                    self.flush(cx, id.connection);
+                    continue;
+                }
                 (parked, reply) => unreachable!("{reply:?} is no answer for {parked:?}"),
             };
             self.settle_and_flush(cx, id, outcome);
@@ -154,11 +168,11 @@ impl Front {
             Some(Parked::DeleteRecords(pending)) => pending.answer(cx),
             Some(Parked::OffsetForLeaderEpoch(pending)) => pending.answer(),
             Some(Parked::DescribeLogDirs(pending)) => pending.answer(cx),
-            Some(Parked::DescribeProducers(pending)) => pending.answer(),
             Some(Parked::OffsetFetch(pending)) => pending.answer(),
             Some(Parked::DescribeGroups(pending)) => pending.answer(),
             Some(Parked::ListGroups(pending)) => pending.answer(),
             Some(Parked::DeleteGroups(pending)) => pending.answer(),
+            Some(Parked::DescribeProducers(pending)) => pending.answer(),
             other => unreachable!("{other:?} is answered elsewhere"),
         };
         self.settle_and_flush(cx, id, outcome);
@@ -193,8 +207,8 @@ impl Front {
                     Parked::DeleteTopics(pending) => pending.answer(),
                     Parked::InitProducerId(pending) => pending.go_on(&mut self.shared, cx),
                     Parked::ConfigChanges(pending) => pending.answer(),
-                    Parked::AlterClientQuotas(pending) => pending.answer(),
                     Parked::FindCoordinator(pending) => pending.answer(&self.shared.identity, cx),
+                    Parked::AlterClientQuotas(pending) => pending.answer(),
                     _ => {
                         unreachable!("as above")
                     }
@@ -216,6 +230,7 @@ pub(super) fn expired(cx: &mut Context<'_>, parked: Parked) -> Outcome {
         Parked::OffsetCommit(pending) => pending.expired(),
         Parked::OffsetDelete(pending) => pending.expired(),
         Parked::DeleteGroups(pending) => pending.expired(),
+        Parked::UnstableOffsets(unstable) => unstable.expired(cx),
         other => unreachable!("{other:?} has no deadline"),
     }
 }

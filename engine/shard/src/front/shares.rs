@@ -37,9 +37,12 @@ impl LentFrames {
         peer: IpAddr,
         frame: &Bytes,
     ) {
-        let before = self.frames.insert((request, owner), frame.len());
+        // Members may wait for their group for minutes, and nobody keeps their frames meanwhile.
+        let is_kept = !super::has_key(frame, ApiKey::JoinGroup) && !super::has_key(frame, ApiKey::SyncGroup);
+        let bytes = if is_kept { frame.len() } else { 0 };
+        let before = self.frames.insert((request, owner), bytes);
         assert!(before.is_none(), "a shard is asked once");
-        self.bytes += frame.len();
+        self.bytes += bytes;
         ask(cx, owner, request, Asked::Frame { frame: frame.clone(), peer });
     }
 
@@ -216,9 +219,6 @@ impl Front {
             (Parked::DescribeLogDirs(pending), Answer::Share(ShareAnswer::DescribeLogDirs(found))) => {
                 pending.joined(from, found)
             }
-            (Parked::DescribeProducers(pending), Answer::Share(ShareAnswer::DescribeProducers(results))) => {
-                pending.joined(from, results)
-            }
             (Parked::OffsetFetch(pending), Answer::Share(ShareAnswer::OffsetFetch(groups))) => {
                 pending.joined(from, groups)
             }
@@ -230,6 +230,9 @@ impl Front {
             }
             (Parked::DeleteGroups(pending), Answer::Share(ShareAnswer::DeleteGroups(groups))) => {
                 pending.joined(from, groups)
+            }
+            (Parked::DescribeProducers(pending), Answer::Share(ShareAnswer::DescribeProducers(results))) => {
+                pending.joined(from, results)
             }
             (Parked::Fetch(pending), Answer::Share(ShareAnswer::Fetch(results))) => {
                 self.read_bytes += pending.joined(from, results);

@@ -169,6 +169,10 @@ impl Host {
         running.filter_map(Shard::next_deadline_us).min()
     }
 
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shards[0]
+    }
+
     pub(crate) fn front(&mut self) -> &mut Front {
         self.shards[0].parts().0
     }

@@ -79,6 +79,9 @@ pub enum EntryKind {
     CarriedRecords,
     /// Nothing; the base offset is the partition's new log start offset.
     LogStart,
+    /// One cleaned segment takes the place of one or more. The base offset is its own, the last offset is the number of the
+    /// cleaning (see `log::cleaner::replacement`).
+    Replaced,
     /// Entries of the metadata quorum's log, in the encoding of `replication`.
     RaftEntries,
     /// Term, vote and commit of the metadata quorum, in the encoding of `replication`.
@@ -91,6 +94,7 @@ impl EntryKind {
             Self::Records => 1,
             Self::CarriedRecords => 2,
             Self::LogStart => 3,
+            Self::Replaced => 4,
             Self::RaftEntries => 16,
             Self::RaftHardState => 17,
         }
@@ -101,6 +105,7 @@ impl EntryKind {
             1 => Some(Self::Records),
             2 => Some(Self::CarriedRecords),
             3 => Some(Self::LogStart),
+            4 => Some(Self::Replaced),
             16 => Some(Self::RaftEntries),
             17 => Some(Self::RaftHardState),
             _ => None,
@@ -488,7 +493,7 @@ mod tests {
     prop_compose! {
         fn entry_header()(
             kind in prop::sample::select(&[EntryKind::Records, EntryKind::CarriedRecords, EntryKind::LogStart,
-                EntryKind::RaftEntries, EntryKind::RaftHardState][..]),
+                EntryKind::Replaced, EntryKind::RaftEntries, EntryKind::RaftHardState][..]),
             level in prop::sample::select(&[Durability::Fsync, Durability::Write, Durability::Memory][..]),
             numbers in any::<[u32; 2]>(), longs in any::<[u64; 2]>(), topic_id in any::<[u8; 16]>(),
             ints in any::<[i32; 2]>(), offsets in any::<[i64; 3]>(),

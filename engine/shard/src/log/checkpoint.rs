@@ -5,19 +5,21 @@
 //! the commits tell that there was one. Format: the crate's README.
 
 use super::Flushed;
+use super::checkpoint_v1;
+use super::cleaner::Cleaning;
 use super::index::SegmentIndex;
 use super::leader_epochs::EpochStart;
 use super::producer_state::{AppendedBatch, Producer, ProducerState};
 use super::{AckPoint, partition::Partition, segment::Segment};
-use crate::copies::Kind;
+use crate::copies::{Copy, Kind};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 
-/// The file's magic and format version.
-pub const KIND: Kind = Kind { magic: *b"CLCP", version: 1, name: "checkpoint" };
+/// The file's magic and format version. Version 1 knows nothing of cleaning.
+pub const KIND: Kind = Kind { magic: *b"CLCP", version: 2, oldest: 1, name: "checkpoint" };
 
 /// What a checkpoint says.
 #[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
@@ -63,6 +65,10 @@ pub struct PartitionCheckpoint {
     pub epochs: Vec<(i32, i64)>,
     /// Producers at the flushed offset.
     pub producers: Vec<ProducerCheckpoint>,
+    /// How many cleanings replaced segments.
+    pub cleanings: u64,
+    /// Up to where it was cleaned: records from here on have not been compared with those before.
+    pub first_dirty: i64,
 }
 
 /// A segment that is complete on disk.
@@ -80,6 +86,10 @@ pub struct SealedSegment {
     pub offset_of_max_timestamp: i64,
     /// Wall clock at its creation.
     pub created_ms: i64,
+    /// Largest timestamp of its first batch, or -1.
+    pub first_timestamp_ms: i64,
+    /// The number of the cleaning that made it, 0 when it is as it was appended.
+    pub cleaned: u64,
 }
 
 /// An idempotent producer.
@@ -124,6 +134,8 @@ impl PartitionCheckpoint {
                 .map(|s| (s.epoch, s.start_offset))
                 .collect(),
             producers: partition.flushed_producers.iter().map(|(id, p)| ProducerCheckpoint::of(id, p)).collect(),
+            cleanings: partition.cleaning.cleanings,
+            first_dirty: partition.cleaning.first_dirty,
         })
     }
 
@@ -166,13 +178,14 @@ impl PartitionCheckpoint {
         );
         let mut producers = ProducerState::default();
         self.producers.iter().for_each(|p| producers.restore(p.id, p.producer()));
+        partition.cleaning = Cleaning::restore(self);
         partition.flushed_producers = producers.clone();
         partition.producers = producers;
     }
 }
 
 impl SealedSegment {
-    fn of(segment: &Segment) -> Self {
+    pub(super) fn of(segment: &Segment) -> Self {
         Self {
             base_offset: segment.base_offset,
             next_offset: segment.next_offset,
@@ -180,15 +193,19 @@ impl SealedSegment {
             max_timestamp_ms: segment.max_timestamp_ms,
             offset_of_max_timestamp: segment.offset_of_max_timestamp,
             created_ms: segment.created_ms,
+            first_timestamp_ms: segment.first_timestamp_ms,
+            cleaned: segment.cleaned,
         }
     }
 
-    fn restore(&self) -> Segment {
+    pub(super) fn restore(&self) -> Segment {
         Segment {
             next_offset: self.next_offset,
             len: self.len,
             max_timestamp_ms: self.max_timestamp_ms,
             offset_of_max_timestamp: self.offset_of_max_timestamp,
+            first_timestamp_ms: self.first_timestamp_ms,
+            cleaned: self.cleaned,
             index_loaded: false,
             ..Segment::new(self.base_offset, self.created_ms)
         }
@@ -234,14 +251,18 @@ impl Checkpoint {
         Bytes::copy_from_slice(&body)
     }
 
-    /// Reads the content of the file.
+    /// Reads the content of a file.
     ///
     /// # Errors
-    /// In words, when the bytes are no valid archive.
-    pub fn from_bytes(content: &[u8]) -> Result<Self, String> {
-        let mut body = rkyv::util::AlignedVec::<16>::with_capacity(content.len());
-        body.extend_from_slice(content);
-        rkyv::from_bytes::<Self, rancor::Error>(&body).map_err(|e| format!("the checkpoint is no archive: {e}"))
+    /// In words, when the bytes are no valid archive of their version.
+    pub fn from_copy(copy: &Copy) -> Result<Self, String> {
+        let mut body = rkyv::util::AlignedVec::<16>::with_capacity(copy.content.len());
+        body.extend_from_slice(&copy.content);
+        let read = match copy.version {
+            1 => rkyv::from_bytes::<checkpoint_v1::Checkpoint, rancor::Error>(&body).map(Self::from),
+            _ => rkyv::from_bytes::<Self, rancor::Error>(&body),
+        };
+        read.map_err(|e| format!("the checkpoint is no archive: {e}"))
     }
 }
 
@@ -272,6 +293,8 @@ mod tests {
                 max_timestamp_ms: 1,
                 offset_of_max_timestamp: 4,
                 created_ms: 3,
+                first_timestamp_ms: 0,
+                cleaned: 2,
             }],
             epochs: vec![(0, 0), (2, 50)],
             producers: vec![ProducerCheckpoint {
@@ -280,17 +303,36 @@ mod tests {
                 last_timestamp_ms: 3,
                 batches: vec![(0, 9, 0, 9, 4)],
             }],
+            cleanings: 2,
+            first_dirty: 90,
         };
         Checkpoint { metadata_offset: 12, partitions: vec![partition] }
+    }
+
+    fn copy(version: u16, content: &[u8]) -> Copy {
+        let content = Bytes::copy_from_slice(content);
+        Copy { version, generation: 1, first_ordinal: 1, incarnation: 1, content }
     }
 
     #[test]
     fn a_checkpoint_round_trips_and_rubbish_is_refused() {
         let checkpoint = sample();
         let bytes = checkpoint.to_bytes();
-        assert_eq!(Checkpoint::from_bytes(&bytes), Ok(checkpoint));
-        assert!(Checkpoint::from_bytes(&bytes[..bytes.len() / 2]).is_err());
-        assert!(Checkpoint::from_bytes(&[0xff; 200]).is_err());
+        assert_eq!(Checkpoint::from_copy(&copy(2, &bytes)), Ok(checkpoint));
+        for version in [1, 2] {
+            assert!(Checkpoint::from_copy(&copy(version, &bytes[..bytes.len() / 2])).is_err());
+            assert!(Checkpoint::from_copy(&copy(version, &[0xff; 200])).is_err());
+        }
+    }
+
+    #[test]
+    fn what_an_older_program_wrote_is_read_as_never_cleaned() {
+        let mut wanted = sample();
+        let bytes = checkpoint_v1::tests::archive(&wanted);
+        let partition = &mut wanted.partitions[0];
+        (partition.cleanings, partition.first_dirty) = (0, 0);
+        (partition.sealed[0].cleaned, partition.sealed[0].first_timestamp_ms) = (0, 1);
+        assert_eq!(Checkpoint::from_copy(&copy(1, &bytes)), Ok(wanted));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::partition::WriteBackPlan;
 use super::segment::{self, Segment};
 use crate::ids::Ids;
 use crate::io::{OpenMode, Step};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -70,6 +71,17 @@ pub(super) fn writes(
     ids: &mut Ids,
     steps: &mut Vec<Step>,
 ) {
+    writes_to(|extension| segment::file(folder, base_offset, extension), new, last, ids, steps);
+}
+
+/// The same for files of other names: `name` is given the extension.
+pub(super) fn writes_to(
+    name: impl Fn(&str) -> String,
+    new: NewEntries<'_>,
+    last: bool,
+    ids: &mut Ids,
+    steps: &mut Vec<Step>,
+) {
     let offsets = encode_offsets(&new.index.offsets_from(0)[..new.count.0]);
     let times = encode_times(&new.index.times_from(0)[..new.count.1]);
     let files =
@@ -77,8 +89,7 @@ pub(super) fn writes(
     for (extension, at, content) in files {
         let file = ids.file();
         let end = (at + content.len()) as u64;
-        let path = segment::file(folder, base_offset, extension);
-        steps.push(Step::Open { file, path, mode: OpenMode::BUFFERED });
+        steps.push(Step::Open { file, path: name(extension), mode: OpenMode::BUFFERED });
         if !content.is_empty() {
             steps.push(Step::Write { file, offset: at as u64, data: vec![Bytes::from(content)], durable: false });
         }

@@ -39,6 +39,8 @@ pub(super) struct IndexRepair {
 #[derive(Debug)]
 struct Job {
     id: PartitionId,
+    /// Of which files: see [`super::cleaner::Cleaning`].
+    switches: u64,
     /// What of the segment has been gone through, with its index.
     rebuilt: Segment,
     stage: Stage,
@@ -100,8 +102,10 @@ impl Logs {
             return;
         }
         if let Some(job) = self.repair.job.take_if(|job| matches!(job.stage, Stage::Complete)) {
-            let target = self.sealed_segment(job.id, job.rebuilt.base_offset);
-            if target.is_some() && !self.write_index(job.id, &job.rebuilt, actions) {
+            let is_there = self.sealed_segment(job.id, job.rebuilt.base_offset).is_some();
+            // A cleaned one has an index of its own.
+            let is_same = is_there && self.partition(job.id).cleaning.switches == job.switches;
+            if is_same && !self.write_index(job.id, &job.rebuilt, actions) {
                 self.repair.job = Some(job);
             }
         }
@@ -133,13 +137,15 @@ impl Logs {
             Step::Read { file, offset, len: (end - offset) as usize },
             Step::Close { file },
         ];
-        self.repair.job = Some(Job { id, rebuilt, stage: Stage::Reading { op, file, len } });
+        let switches = p.cleaning.switches;
+        self.repair.job = Some(Job { id, switches, rebuilt, stage: Stage::Reading { op, file, len } });
         actions.push(Action::Io { op, steps });
     }
 
     /// A read for a repair has ended.
     pub(super) fn repair_completed(&mut self, result: Result<Vec<Bytes>, IoError>, actions: &mut Vec<Action>) {
-        let Some(Job { id, mut rebuilt, stage: Stage::Reading { file, len, .. } }) = self.repair.job.take() else {
+        let Some(Job { id, switches, mut rebuilt, stage: Stage::Reading { file, len, .. } }) = self.repair.job.take()
+        else {
             unreachable!("the caller asked whether a read of it is in flight")
         };
         let failed = result.is_err();
@@ -150,7 +156,7 @@ impl Logs {
         let p = self.partitions[id.0 as usize].as_deref();
         // Retention or a deletion may have taken it away.
         let Some((p, target)) = p.and_then(|p| Some((p, sealed(p, rebuilt.base_offset)?))) else { return };
-        if stopping {
+        if stopping || p.cleaning.switches != switches {
             return;
         }
         let next = match result {
@@ -164,7 +170,7 @@ impl Logs {
         };
         match next {
             Next::Read(len) => self.read_for_repair(id, rebuilt, len, actions),
-            Next::Complete => self.repair.job = Some(Job { id, rebuilt, stage: Stage::Complete }),
+            Next::Complete => self.repair.job = Some(Job { id, switches, rebuilt, stage: Stage::Complete }),
             Next::Damaged(what) => {
                 let path = segment::file(&segment::folder(&p.topic, p.index), rebuilt.base_offset, "log");
                 let message = format!("the index files of {path} are damaged and cannot be written anew: {what}");
@@ -222,7 +228,9 @@ fn take(rebuilt: &mut Segment, target: &Segment, data: &[u8], asked: u64, limits
             }
             Err(error) => return Next::Damaged(format!("the batch at byte {}: {error}", rebuilt.len)),
         };
-        let follows = batch.base_offset() == rebuilt.next_offset
+        // Only cleaning leaves gaps.
+        let is_next = batch.base_offset() == rebuilt.next_offset;
+        let follows = (is_next || target.cleaned > 0 && batch.base_offset() > rebuilt.next_offset)
             && batch.last_offset_delta() >= 0
             && batch.next_offset() <= target.next_offset;
         if !follows || rebuilt.len + batch.size() as u64 > target.len || !batch.has_valid_crc() {
@@ -233,13 +241,14 @@ fn take(rebuilt: &mut Segment, target: &Segment, data: &[u8], asked: u64, limits
             base_offset: batch.base_offset(),
             last_offset: batch.last_offset(),
             size: batch.size() as u64,
-            max_timestamp_ms: batch.max_timestamp(),
+            // What was emptied has a timestamp of records that are gone.
+            max_timestamp_ms: if batch.record_count() == 0 { -1 } else { batch.max_timestamp() },
             offset_of_max_timestamp: batch.last_offset(),
         };
         rebuilt.append(appended, if full { u64::MAX } else { limits.0 });
         left = &left[batch.size()..];
     }
-    if rebuilt.next_offset != target.next_offset {
+    if target.cleaned == 0 && rebuilt.next_offset != target.next_offset {
         return Next::Damaged(format!("it ends at offset {}", rebuilt.next_offset));
     }
     rebuilt.complete();

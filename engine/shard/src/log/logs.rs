@@ -5,6 +5,7 @@
 //! Invariants: an entry is in the tail cache and in a journal commit from the same call on, so that what recovery finds
 //! is what memory held; nothing is visible or answered before the journal says its commit reached the level.
 
+use super::cleaner::Cleaner;
 use super::index_repair::IndexRepair;
 use super::partition::{NewBatch, Partition, Place};
 use super::producer_state::{ProducerBatch, Verdict};
@@ -12,7 +13,7 @@ use super::reads::Reads;
 use super::tail::ChunkPool;
 use super::write_back::WriteBack;
 use super::{AckPoint, Durability, FoundOffset, PartitionId, Progress, Reached, ReadId};
-use crate::config::TopicConfig;
+use crate::config::{CleanerConfig, TopicConfig};
 use crate::ids::Ids;
 use crate::io::{Action, FileId, IoError, LogLevel, Now, OpId};
 use crate::journal::{EntryKind, Journal, NewEntry};
@@ -43,6 +44,12 @@ pub struct LogLimits {
     pub retention_check_ms: u64,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: u64,
+    /// How compacted topics are cleaned.
+    pub cleaner: CleanerConfig,
+    /// Memory for the keys of one cleaning, in bytes.
+    pub cleaner_bytes: u64,
+    /// Randomness that nobody outside knows.
+    pub seed: u64,
     /// Bytes of the file system that stay free for checkpoints and deletion.
     pub reserve_bytes: u64,
 }
@@ -157,6 +164,7 @@ pub struct Logs {
     pub(super) write_back: WriteBack,
     pub(super) reads: Reads,
     pub(super) repair: IndexRepair,
+    pub(super) cleaner: Cleaner,
     pub(super) progress: Progress,
     pub(super) reached: Reached,
     counts: LogCounts,
@@ -193,6 +201,7 @@ impl Logs {
             write_back,
             reads: Reads::new(limits.read_bytes),
             repair: IndexRepair::default(),
+            cleaner: Cleaner::new(limits.cleaner, limits.cleaner_bytes, limits.seed),
             progress: Progress::default(),
             reached,
             counts: LogCounts::default(),
@@ -534,7 +543,9 @@ impl Logs {
         if from == partition.high_watermark {
             return Read::Records { segments: Vec::new(), bytes: 0 };
         }
-        if let Some((segments, bytes)) = partition.read_tail(from, max_bytes, whole_first) {
+        // Segments that were emptied are passed over.
+        let at = super::reads::segment_for(partition, from).base_offset.max(from);
+        if let Some((segments, bytes)) = partition.read_tail(at, max_bytes, whole_first) {
             partition.counts.bytes_out += bytes as u64;
             self.counts.tail_hits += 1;
             return Read::Records { segments, bytes };
@@ -624,6 +635,10 @@ impl Logs {
             self.repair_completed(result, actions);
             return Ok(true);
         }
+        if self.cleaner.owns(op) {
+            self.clean_read_completed(now, result, actions);
+            return Ok(true);
+        }
         match self.journal.completed(op, &result, &mut self.ids, actions) {
             Ok(ours) => Ok(ours),
             Err(error) => Err(error.to_string()),
@@ -656,6 +671,7 @@ impl Logs {
         }
         self.retain(now);
         self.write_back_turn(now, actions);
+        self.clean_turn(now, actions);
         if self.flush_due_us.take_if(|due_us| *due_us <= now.monotonic_us).is_some() {
             self.journal.request_sync(&mut self.ids, actions);
         }
@@ -707,7 +723,8 @@ impl Logs {
     /// When the logs want a tick, in microseconds of the monotonic clock.
     pub fn next_deadline_us(&self) -> Option<u64> {
         let journal = self.journal.next_deadline_us();
-        let own = [Some(self.retention_due_us), journal, self.write_back.next_deadline_us(), self.flush_due_us];
+        let (write_back, cleaner) = (self.write_back.next_deadline_us(), self.cleaner.next_deadline_us());
+        let own = [Some(self.retention_due_us), journal, write_back, cleaner, self.flush_due_us];
         own.into_iter().flatten().min()
     }
 

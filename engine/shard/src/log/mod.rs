@@ -1,6 +1,8 @@
 //! The log of every partition of a shard: appending, reading, writing back, recycling, retention.
 
 pub mod checkpoint;
+mod checkpoint_v1;
+pub mod cleaner;
 pub(crate) mod flush;
 mod in_place;
 pub mod index;
@@ -20,6 +22,7 @@ pub mod write_back;
 mod write_back_steps;
 
 pub use crate::config::Durability;
+pub use cleaner::CleanerStats;
 pub use logs::{AppendRefused, Appended, LogLimits, Logs, Lookup, Read, TimestampTarget, Volume};
 
 use crate::io::FileRange;

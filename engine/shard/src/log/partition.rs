@@ -3,9 +3,10 @@
 //! Decides about this partition alone and performs nothing: `Logs` owns the journal, the disk jobs and the budgets.
 //!
 //! Invariants: log start <= high watermark <= log end; the flushed offset never passes what the journal made durable;
-//! segments are contiguous, the last one takes appends, those below the flushed segment are sealed; the producer state
+//! the spans of segments are contiguous, the last one takes appends, those below the flushed segment are sealed; the producer state
 //! `flushed_producers` is exactly that of the flushed offset.
 
+use super::cleaner::Cleaning;
 use super::leader_epochs::LeaderEpochs;
 use super::producer_state::{ProducerBatch, ProducerState};
 use super::segment::{AppendedToSegment, Segment};
@@ -63,6 +64,8 @@ pub struct Partition {
     pub listed_ordinal: u64,
     /// Records since one was last flushed before its acknowledgement.
     pub unflushed_records: u64,
+    /// How far it is cleaned, where it is compacted.
+    pub cleaning: Cleaning,
     /// The last log start that is in the journal and not durable yet, and when it will be.
     pub log_start_pending: Option<(i64, AckPoint)>,
     /// What was counted.
@@ -133,6 +136,7 @@ impl Partition {
             busy: false,
             listed_ordinal: 0,
             unflushed_records: 0,
+            cleaning: Cleaning::default(),
             log_start_pending: None,
             counts: PartitionCounts::default(),
         }
@@ -160,7 +164,7 @@ impl Partition {
         } else {
             now_ms.saturating_sub(active.created_ms)
         };
-        let due = size || span || index_full || age_ms > config.segment_ms;
+        let due = size || span || index_full || age_ms > config.roll_ms();
         if due {
             self.roll(now_ms);
         }

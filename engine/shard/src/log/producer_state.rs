@@ -7,6 +7,7 @@
 use super::AckPoint;
 use alloc::collections::{BTreeMap, VecDeque};
 use corelog_wire::error_code::ErrorCode;
+use corelog_wire::record_batch::RecordBatch;
 
 /// How many batches of a producer are remembered for the recognition of duplicates.
 pub const BATCHES_KEPT: usize = 5;
@@ -155,6 +156,14 @@ impl ProducerState {
             ack,
         });
         producer.last_timestamp_ms = timestamp_ms;
+    }
+
+    /// Whether a batch is the last one of its producer: it tells where the producer goes on.
+    pub fn is_last_batch(&self, batch: &RecordBatch<'_>) -> bool {
+        self.producers.get(&batch.producer_id()).is_some_and(|producer| match producer.batches.back() {
+            Some(last) => last.last_offset == batch.last_offset(),
+            None => batch.attributes().is_control() && producer.epoch == batch.producer_epoch(),
+        })
     }
 
     /// Restores a producer from a checkpoint.

@@ -8,7 +8,8 @@
 //! an open file and a range of it, or goes on as any other.
 //!
 //! Invariants: memory of reads in flight stays within the limit (further jobs wait in line); a read never goes past the
-//! flushed offset, since what is behind it is in memory; an index is only believed after the batch at its position
+//! flushed offset, since what is behind it is in memory; while segments are replaced by cleaned ones no read is begun, and what
+//! was read of the old ones is not looked at, but read again; an index is only believed after the batch at its position
 //! fits, otherwise the segment is searched from its beginning; a file that a job has opened is closed by its chain, by
 //! whatever ends the job, or belongs to who gets the range.
 
@@ -21,7 +22,7 @@ use super::index_files;
 use super::index_repair::is_damaged;
 use super::logs::{Lookup, Read, TimestampTarget};
 use super::partition::Partition;
-use super::segment;
+use super::segment::{self, Segment};
 use super::timestamps::{find_in_tail, hidden_segment, largest_timestamp, later};
 use super::{Fetched, FoundOffset, PartitionId, Progress, ReadId, SegmentRange};
 use crate::ids::Ids;
@@ -87,6 +88,8 @@ struct Job {
     /// What the time index says of a batch at or behind the position: its last offset, and its largest timestamp.
     claimed: Option<(i64, i64)>,
     reserved: usize,
+    /// Which files of the partition it reads: see [`super::cleaner::Cleaning`].
+    switches: u64,
     /// What the chain in flight opens.
     opened: Vec<FileId>,
     /// The batches are to be left where they are.
@@ -112,6 +115,8 @@ pub struct Reads {
     jobs: BTreeMap<OpId, Job>,
     abandoned: BTreeMap<OpId, Abandoned>,
     waiting: VecDeque<Job>,
+    /// Jobs that wait until segments are replaced.
+    held: Vec<Job>,
     closing: Vec<OpId>,
     cursors: BTreeMap<(PartitionId, i64), (i64, u64)>,
     cursor_order: VecDeque<(PartitionId, i64)>,
@@ -136,6 +141,7 @@ impl Reads {
             jobs: BTreeMap::new(),
             abandoned: BTreeMap::new(),
             waiting: VecDeque::new(),
+            held: Vec::new(),
             closing: Vec::new(),
             cursors: BTreeMap::new(),
             cursor_order: VecDeque::new(),
@@ -179,11 +185,7 @@ impl Reads {
         ids: &mut Ids,
         actions: &mut Vec<Action>,
     ) -> Read {
-        let at = partition.segment_of(from);
-        let segment = &partition.segments[at];
-        // An offset behind the last batch of a segment (a gap) is found in the next one.
-        let segment =
-            if from >= segment.next_offset { partition.segments.get(at + 1).unwrap_or(segment) } else { segment };
+        let segment = segment_for(partition, from);
         let purpose = Purpose::Fetch { from, max_bytes, whole_first };
         let base_offset = segment.base_offset;
         let in_place = in_place
@@ -261,6 +263,7 @@ impl Reads {
             expected: None,
             claimed: None,
             reserved: 0,
+            switches: partition.cleaning.switches,
             opened: Vec::new(),
             in_place,
             file: None,
@@ -316,6 +319,9 @@ impl Reads {
     }
 
     fn submit(&mut self, p: &Partition, mut job: Job, block: usize, ids: &mut Ids, actions: &mut Vec<Action>) {
+        if p.cleaning.switching {
+            return self.held.push(job);
+        }
         let folder = segment::folder(&p.topic, p.index);
         let segment = &p.segments[p.segment_of(job.segment)];
         let mut kept = job.file;
@@ -376,10 +382,77 @@ impl Reads {
         actions: &mut Vec<Action>,
     ) {
         match self.waiting.pop_front() {
+            Some(job) if job.switches != p.cleaning.switches => self.begin_again(p, job, block, ids, progress, actions),
             Some(job) if is_gone(p, job.segment) => self.segment_gone(p, job, block, ids, progress, actions),
             Some(job) => self.submit(p, job, block, ids, actions),
             None => {}
         }
+    }
+
+    /// The segments of a partition were replaced: who waited for that goes on.
+    pub(super) fn segments_replaced(
+        &mut self,
+        p: &Partition,
+        block: usize,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
+        let held = core::mem::take(&mut self.held);
+        let (ours, others) = held.into_iter().partition(|job| job.partition == p.id);
+        self.held = others;
+        let ours: Vec<Job> = ours;
+        ours.into_iter().for_each(|job| self.begin_again(p, job, block, ids, progress, actions));
+    }
+
+    /// The segments are not those of which a job has read: it begins again with the one that has their place.
+    fn begin_again(
+        &mut self,
+        p: &Partition,
+        mut job: Job,
+        block: usize,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
+        self.close(job.file.take().into_iter().collect(), ids, actions);
+        (job.expected, job.claimed, job.switches) = (None, None, p.cleaning.switches);
+        match job.purpose {
+            Purpose::Fetch { from, .. } if from < p.log_start => {
+                finish(&job, Err(ErrorCode::OFFSET_OUT_OF_RANGE), progress);
+            }
+            Purpose::Fetch { from, .. } => {
+                job.segment = segment_for(p, from).base_offset;
+                job.in_place = job.in_place && in_place::is_possible(p, job.segment);
+                let from = from.max(job.segment);
+                self.fetch_on(p, job, from, block, ids, progress, actions);
+            }
+            Purpose::Time { .. } | Purpose::Latest { .. } => {
+                job.segment = p.segments[p.segment_of(job.segment.max(p.log_start))].base_offset;
+                self.set_first_stage(p, &mut job, block);
+                self.submit(p, job, block, ids, actions);
+            }
+        }
+    }
+
+    /// A fetch goes on with another segment, at `at`, which may be in memory.
+    #[expect(clippy::too_many_arguments, reason = "the job and the four sinks of every effect")]
+    fn fetch_on(
+        &mut self,
+        p: &Partition,
+        mut job: Job,
+        at: i64,
+        block: usize,
+        ids: &mut Ids,
+        progress: &mut Progress,
+        actions: &mut Vec<Action>,
+    ) {
+        let Purpose::Fetch { max_bytes, whole_first, .. } = job.purpose else { unreachable!("the caller saw it") };
+        if let Some((pieces, _)) = p.read_tail(at, max_bytes, whole_first) {
+            return finish(&job, Ok(Found::Batches(pieces)), progress);
+        }
+        self.set_first_stage(p, &mut job, block);
+        self.submit(p, job, block, ids, actions);
     }
 
     /// Retention took the segment away from under the job: what was asked for is below the log start now.
@@ -426,9 +499,14 @@ impl Reads {
     ) {
         let mut job = self.jobs.remove(&op).expect("the caller found its partition");
         self.reserved_bytes -= job.reserved;
-        if is_gone(partition, job.segment) {
+        let is_outdated = job.switches != partition.cleaning.switches;
+        if is_outdated || is_gone(partition, job.segment) {
             if result.is_err() {
                 self.close(core::mem::take(&mut job.opened), ids, actions);
+            }
+            if is_outdated {
+                self.outdated.remove(&op);
+                return self.begin_again(partition, job, block, ids, progress, actions);
             }
             return self.segment_gone(partition, job, block, ids, progress, actions);
         }
@@ -545,8 +623,18 @@ impl Reads {
     ) {
         let at_ms = match job.purpose {
             Purpose::Time { at_ms } => at_ms,
-            // The log moved on below the reader: it asks again and finds the rest in memory.
-            Purpose::Fetch { .. } => return finish(&job, Ok(Found::Batches(Vec::new())), progress),
+            Purpose::Fetch { from, .. } => {
+                self.close(job.file.take().into_iter().collect(), ids, actions);
+                // A segment that was cleaned may end before the offsets that it stands for. What is still written to does
+                // not: the log moved on below the reader, who asks again and finds the rest in memory.
+                let is_sealed = job.segment < p.flushed.segment;
+                let behind = |s: &&Segment| is_sealed && s.base_offset > job.segment && s.len > 0;
+                let Some(next) = p.segments.iter().find(behind).map(|s| s.base_offset) else {
+                    return finish(&job, Ok(Found::Batches(Vec::new())), progress);
+                };
+                (job.segment, job.expected, job.claimed, job.in_place) = (next, None, None, false);
+                return self.fetch_on(p, job, from.max(next), block, ids, progress, actions);
+            }
             Purpose::Latest { best, .. } => {
                 let best = best.filter(|found| found.offset >= p.log_start);
                 return finish(&job, Ok(Found::Offset(later(best, largest_timestamp(p)))), progress);
@@ -670,7 +758,11 @@ impl Reads {
         }
         let (gone, kept) = core::mem::take(&mut self.waiting).into_iter().partition(|j| j.partition == partition);
         self.waiting = kept;
-        let gone: VecDeque<Job> = gone;
+        let mut gone: VecDeque<Job> = gone;
+        let (held, others) = core::mem::take(&mut self.held).into_iter().partition(|j| j.partition == partition);
+        self.held = others;
+        let held: Vec<Job> = held;
+        gone.extend(held);
         self.close(gone.iter().filter_map(|job| job.file).collect(), ids, actions);
         gone.iter().for_each(|job| finish(job, Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), progress));
         self.distrusted.retain(|(p, _)| *p != partition);
@@ -681,7 +773,7 @@ impl Reads {
 
     /// Whether nothing is being read.
     pub fn is_idle(&self) -> bool {
-        self.jobs.is_empty() && self.waiting.is_empty()
+        self.jobs.is_empty() && self.waiting.is_empty() && self.held.is_empty()
     }
 }
 
@@ -715,6 +807,14 @@ fn wanted_len(purpose: &Purpose, block: usize) -> u64 {
         Purpose::Latest { .. } => READ_BYTES_MAX,
     };
     wanted + block as u64
+}
+
+/// The segment in which the batch that holds `from` is to be looked for, or the first one behind it: an offset behind the
+/// span of a segment (a gap) is found in the next one, and one of a segment that was emptied, too.
+pub(super) fn segment_for(p: &Partition, from: i64) -> &Segment {
+    let at = p.segment_of(from);
+    let found = p.segments.range(at..).find(|s| s.next_offset > from && s.len > 0);
+    found.unwrap_or(&p.segments[at])
 }
 
 /// Whether the partition no longer has the segment that begins at `base_offset`.

@@ -7,7 +7,8 @@ use super::index::{OffsetEntry, SegmentIndex, TimeEntry};
 use alloc::format;
 use alloc::string::String;
 
-/// A segment's description. Offsets and positions are those of the log, whether written back or not.
+/// A segment's description. It stands for all offsets from its base offset to the next segment's; where it was cleaned,
+/// batches may be missing at its end and between others, or all of them. Offsets and positions are those of the log, whether written back or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Offset of its first record, which names its files.
@@ -24,6 +25,8 @@ pub struct Segment {
     pub offset_of_max_timestamp: i64,
     /// Last offset of the first batch that has it; `None` when a former process wrote that batch.
     pub last_offset_of_max_batch: Option<i64>,
+    /// The number of the cleaning that made it, 0 when it is as it was appended.
+    pub cleaned: u64,
     /// Wall clock at its creation in milliseconds: roll by time where records carry no timestamp.
     pub created_ms: i64,
     /// What is to be appended to the index files; nothing once the segment is sealed.
@@ -47,6 +50,7 @@ impl Segment {
             max_timestamp_ms: -1,
             offset_of_max_timestamp: -1,
             last_offset_of_max_batch: None,
+            cleaned: 0,
             created_ms: now_ms,
             index: SegmentIndex::default(),
             index_written: (0, 0),
@@ -57,7 +61,7 @@ impl Segment {
 
     /// Takes note of a batch that was appended at the end.
     pub fn append(&mut self, batch: AppendedToSegment, index_interval_bytes: u64) {
-        assert!(batch.base_offset == self.next_offset, "batches of a segment are contiguous");
+        assert!(batch.base_offset >= self.next_offset, "the offsets of batches grow");
         if self.len == 0 {
             self.first_timestamp_ms = batch.max_timestamp_ms;
         }
@@ -120,6 +124,18 @@ pub fn file(folder: &str, base_offset: i64, extension: &str) -> String {
     format!("{folder}/{base_offset:020}.{extension}")
 }
 
+/// The file that the cleaning of this number writes in place of [`file`]: it counts once the journal says so.
+pub fn cleaned_file(folder: &str, base_offset: i64, extension: &str, number: u64) -> String {
+    format!("{folder}/{base_offset:020}.{extension}.{number}.cleaned")
+}
+
+/// Base offset, extension and number in the name of a file that a cleaning wrote; `None` when it is something else.
+pub fn parse_cleaned_name(name: &str) -> Option<(i64, &str, u64)> {
+    let (base_offset, rest) = parse_name(name)?;
+    let (extension, number) = rest.strip_suffix(".cleaned")?.split_once('.')?;
+    Some((base_offset, extension, number.parse().ok()?))
+}
+
 /// The base offset in the name of a segment file, or `None` when it is something else.
 pub fn parse_name(name: &str) -> Option<(i64, &str)> {
     let (digits, extension) = name.split_once('.')?;
@@ -138,6 +154,10 @@ mod tests {
         assert_eq!(path, "topics/a-0/00000000000000000042.log");
         assert_eq!(parse_name("00000000000000000042.log"), Some((42, "log")));
         assert_eq!(parse_name("partition.metadata"), None);
+        let path = cleaned_file("topics/a-0", 42, "timeindex", 7);
+        assert_eq!(path, "topics/a-0/00000000000000000042.timeindex.7.cleaned");
+        assert_eq!(parse_cleaned_name("00000000000000000042.timeindex.7.cleaned"), Some((42, "timeindex", 7)));
+        assert_eq!(parse_cleaned_name("00000000000000000042.timeindex"), None);
     }
 
     #[test]

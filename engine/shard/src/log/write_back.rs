@@ -53,6 +53,7 @@ enum Job {
     RewriteIndex { id: PartitionId, segment: i64 },
     Settle { id: PartitionId },
     Checkpoint { first_ordinal: u64 },
+    Clean { id: PartitionId, bytes: u64 },
     RemoveSegments,
     RemoveFolder { folder: String },
     Close,
@@ -99,6 +100,8 @@ pub struct WriteBack {
     dirty_trigger: u64,
     /// The pass writes everything back: somebody waits for room, and little is dirty.
     all: bool,
+    /// The cleaner waits for a checkpoint.
+    checkpoint_wanted: bool,
     /// The files below it were to be freed by the last pass.
     last_target: u64,
     retry_at_us: Option<u64>,
@@ -132,6 +135,7 @@ impl WriteBack {
             removing: BTreeSet::new(),
             dirty_trigger: limits.tail_bytes as u64 / 4,
             all: false,
+            checkpoint_wanted: false,
             last_target: 0,
             retry_at_us: None,
             out_of_space: false,
@@ -156,6 +160,16 @@ impl WriteBack {
         self.retry_at_us
     }
 
+    /// The next checkpoint is made soon.
+    pub(super) fn want_checkpoint(&mut self) {
+        self.checkpoint_wanted = true;
+    }
+
+    /// Whether a checkpoint will be made without anything else being written back before.
+    pub(super) fn is_before_checkpoint(&self) -> bool {
+        matches!(self.pass, Pass::Carrying { .. })
+    }
+
     pub(super) fn trim_later(&mut self, id: PartitionId) {
         self.trims.push(id);
     }
@@ -172,6 +186,7 @@ impl WriteBack {
     fn bytes_at_device(&self) -> u64 {
         let bytes = |(job, _): &(Job, Vec<crate::io::FileId>)| match job {
             Job::WriteBack { plan, .. } => (plan.to - plan.from).min(WRITE_PIECE_BYTES),
+            Job::Clean { bytes, .. } => *bytes,
             _ => 0,
         };
         self.jobs.values().map(bytes).sum()
@@ -279,6 +294,7 @@ impl Logs {
         if let Pass::Carrying { target, carried_sequence } = self.write_back.pass
             && carried_sequence <= self.journal.durable_sequence()
             && self.write_back.removals == 0
+            && !self.cleaner.is_replacing()
         {
             self.begin_checkpoint(target, actions);
         }
@@ -294,6 +310,7 @@ impl Logs {
                 ((half_full || short) && frees)
                     || self.dirty_bytes > self.write_back.dirty_trigger
                     || self.room_wanted && self.dirty_bytes > 0
+                    || self.write_back.checkpoint_wanted
             }
             _ => false,
         }
@@ -302,6 +319,7 @@ impl Logs {
     fn begin_pass(&mut self, actions: &mut Vec<Action>) {
         let target = self.journal.newest_ordinal().unwrap_or(0);
         self.write_back.last_target = target;
+        self.write_back.checkpoint_wanted = false;
         // Otherwise the large pieces make room, or being pressed does.
         let little = self.dirty_bytes <= self.limits.tail_bytes as u64 / 2;
         self.write_back.all = core::mem::take(&mut self.room_wanted) && little;
@@ -442,6 +460,15 @@ impl Logs {
                 self.index_rewritten(id, segment, result.err().as_ref(), actions);
                 self.partition_job_ended(id, actions);
             }
+            (Job::Clean { id, .. }, result) => {
+                if result.is_err() {
+                    self.close_files(opened, actions);
+                }
+                self.partition_job_ended(id, actions);
+                let error = result.err();
+                let is_retried = error.as_ref().is_some_and(|error| RETRIED.contains(&error.errno));
+                self.cleaning_written(now, id, error.as_ref(), is_retried, actions)?;
+            }
             (Job::RemoveSegments, result) => {
                 self.write_back.removals -= 1;
                 result.err().into_iter().for_each(|e| Self::log(actions, LogLevel::Warn, removal_failed(&e)));
@@ -530,7 +557,25 @@ impl Logs {
         true
     }
 
-    fn partition_job_ended(&mut self, id: PartitionId, actions: &mut Vec<Action>) {
+    /// Whether the cleaner may write in the folder of a partition, which exists.
+    pub(super) fn is_folder_free(&self, id: PartitionId) -> bool {
+        !self.partition(id).busy && self.write_back.may_begin_job()
+    }
+
+    /// Nobody else writes in the folder of a partition until [`Self::partition_job_ended`].
+    pub(super) fn take_folder(&mut self, id: PartitionId) {
+        let p = self.partition_mut(id);
+        assert!(!p.busy, "the folder is free");
+        p.busy = true;
+        self.write_back.partition_jobs += 1;
+    }
+
+    /// Runs steps of the cleaner in a folder that it has taken; their end gives it up. They write so many bytes.
+    pub(super) fn submit_cleaning(&mut self, id: PartitionId, bytes: u64, steps: Vec<Step>, actions: &mut Vec<Action>) {
+        self.write_back.submit(Job::Clean { id, bytes }, steps, &mut self.ids, actions);
+    }
+
+    pub(super) fn partition_job_ended(&mut self, id: PartitionId, actions: &mut Vec<Action>) {
         self.write_back.partition_jobs -= 1;
         match self.partitions[id.0 as usize].as_deref_mut() {
             Some(p) => p.busy = false,
@@ -569,9 +614,13 @@ impl Logs {
         // What is not durable yet in the journal is not in a checkpoint either: the flushed offset only covers durable bytes.
         let first_ordinal = self.first_needed_ordinal().min(target);
         let generation = self.write_back.generation + 1;
+        for p in self.partitions.iter_mut().flatten() {
+            p.cleaning.checkpoint_begun(p.flushed.segment);
+        }
         let partitions = self.iter().filter_map(PartitionCheckpoint::of).collect();
         let content = Checkpoint { metadata_offset: self.metadata_offset, partitions }.to_bytes();
-        let copy = Copy { generation, first_ordinal, incarnation: self.write_back.incarnation, content };
+        let (version, incarnation) = (checkpoint::KIND.version, self.write_back.incarnation);
+        let copy = Copy { version, generation, first_ordinal, incarnation, content };
         let steps = checkpoint::KIND.write(&self.write_back.folder, &copy, self.block, &mut self.ids);
         self.write_back.pass = Pass::Checkpointing;
         self.write_back.submit(Job::Checkpoint { first_ordinal }, steps, &mut self.ids, actions);
@@ -584,6 +633,7 @@ impl Logs {
 
     fn checkpoint_written(&mut self, first_ordinal: u64) {
         self.write_back.generation += 1;
+        self.partitions.iter_mut().flatten().for_each(|p| p.cleaning.checkpoint_written());
         self.write_back.first_ordinal = first_ordinal;
         self.journal.saved(self.write_back.generation);
         self.journal.release(first_ordinal);

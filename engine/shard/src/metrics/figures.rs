@@ -9,10 +9,15 @@ use alloc::vec::Vec;
 use corelog_wire::ids::TopicId;
 
 use super::{Commits, LogCounts, PartitionCounts, Requests};
+use crate::log::cleaner::CleanerStats;
 use crate::shard::Shard;
 
 /// Places of partitions that one call of [`Shard::figures_of_partitions`] looks at.
 pub const FIGURES_PARTITIONS_PER_CALL: usize = 1_024;
+
+/// Groups of a shard that are copied, and what they have committed, all of them together.
+const FIGURES_GROUPS_MAX: usize = 1_000;
+const FIGURES_COMMITTED_MAX: usize = 5_000;
 
 /// What a shard has counted, and what it holds now.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +40,12 @@ pub struct Figures {
     pub topics: Vec<TopicFigures>,
     /// Those of these partitions that there was room for.
     pub partitions: Vec<PartitionFigures>,
-    /// Consumer groups that this shard coordinates.
+    /// Consumer groups that this shard coordinates, how many there are, and those of them that there was room for.
+    pub group_count: u64,
+    /// See above.
     pub groups: Vec<GroupFigures>,
+    /// What compaction did and found.
+    pub cleaner: CleanerStats,
 }
 
 /// What goes on between connections and the logs.
@@ -147,6 +156,8 @@ pub struct PartitionFigures {
 pub struct GroupFigures {
     /// Its name.
     pub group: String,
+    /// Kafka's name of its state.
+    pub state: &'static str,
     /// How many members it has.
     pub members: u64,
     /// What it has committed: topic, partition, offset of the next record that it wants.
@@ -162,8 +173,10 @@ impl Shard {
             logs: self.logs().figures(),
             commits: self.logs().commits().clone(),
             total: self.logs().counts().removed,
+            cleaner: self.logs().cleaner_stats(),
             ..Figures::default()
         };
+        self.figures_of_groups(&mut figures);
         if self.seat().is_first() {
             let image = self.metadata().image();
             figures.node = Some(NodeFigures {
@@ -174,6 +187,21 @@ impl Shard {
             });
         }
         figures
+    }
+
+    fn figures_of_groups(&self, figures: &mut Figures) {
+        let mut room = FIGURES_COMMITTED_MAX;
+        for numbers in self.groups() {
+            figures.group_count += 1;
+            if room == 0 || figures.groups.len() == FIGURES_GROUPS_MAX {
+                continue;
+            }
+            let committed = numbers.offsets().take(room);
+            let committed: Vec<_> = committed.map(|it| (String::from(it.topic), it.partition, it.offset)).collect();
+            room -= committed.len();
+            let (group, members) = (String::from(numbers.group()), numbers.members() as u64);
+            figures.groups.push(GroupFigures { group, state: numbers.state(), members, committed });
+        }
     }
 
     /// Adds the next partitions from this place on, at most `partitions_max` of all calls one by one and the others only to
@@ -204,5 +232,48 @@ impl Shard {
             }
         }
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::front::testing::Host;
+
+    /// What calls bring until one says that it was all, and how many there were.
+    fn all(host: &Host, partitions_max: usize) -> (Figures, usize) {
+        let mut figures = host.shard().figures();
+        let (mut from, mut calls) = (Some(0), 0);
+        while let Some(place) = from {
+            from = host.shard().figures_of_partitions(place, partitions_max, &mut figures);
+            calls += 1;
+        }
+        (figures, calls)
+    }
+
+    #[test]
+    fn partitions_are_gone_through_some_at_a_time_and_counts_outlive_them() {
+        let mut host = Host::new();
+        let partitions = FIGURES_PARTITIONS_PER_CALL as i32 + 100;
+        let gone = host.create_topic("gone", 2, &[]);
+        let stays = host.create_topic("stays", partitions, &[]);
+        host.logs().note_refused(gone, 1);
+        host.logs().note_refused(stays, 0);
+        host.logs().note_refused(stays, partitions - 1);
+        let (figures, calls) = all(&host, 10);
+        assert_eq!((calls, figures.partition_count, figures.partitions.len()), (2, partitions as u64 + 2, 10));
+        let topic = |name| figures.topics.iter().find(|topic| topic.name == name).unwrap();
+        assert_eq!(
+            (figures.topics.len(), topic("stays").partitions, topic("gone").partitions),
+            (2, partitions as u64, 2)
+        );
+        assert_eq!((topic("stays").counts.failed_produce_requests, figures.total.failed_produce_requests), (2, 3));
+        assert_eq!(figures.node.map(|node| (node.topics, node.partitions)), Some((2, partitions as u64 + 2)));
+        host.delete_topic("gone");
+        let (figures, _) = all(&host, usize::MAX);
+        assert_eq!((figures.topics.len(), figures.partitions.len()), (1, partitions as usize));
+        assert_eq!(figures.total.failed_produce_requests, 3, "what was counted stays");
+        let last = figures.partitions.last().unwrap();
+        assert_eq!((last.topic, last.index, last.segments, last.bytes), (0, partitions - 1, 1, 0));
     }
 }

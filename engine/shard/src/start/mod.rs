@@ -20,9 +20,10 @@ use crate::front::{Front, Identity};
 use crate::ids::Ids;
 use crate::io::{Action, Disk, IoError, LogLevel, Now, Step};
 use crate::journal::{Files, Journal, JournalKind, OpenError};
-use crate::log::producer_snapshot;
+use crate::log::cleaner::replacement;
 use crate::log::write_back::{TOPICS, WriteBack};
 use crate::log::{LogLimits, Logs};
+use crate::log::{producer_snapshot, segment};
 use crate::mesh::{FIRST, SHARDS_MAX, Seat, ShardIndex};
 use crate::metadata::{self, Metadata};
 use crate::shard::{Shard, StartError, StartErrorKind, create_partitions, set_dynamic, topic_config};
@@ -239,7 +240,8 @@ impl Run<'_> {
         let contents = superblock.contents();
         let mut journal = Journal::start(self.disk, shard.journal, contents.incarnation, &mut ids)?;
         journal.saved(shard.generation);
-        let limits = log_limits(config);
+        let seed = self.options.seed ^ u64::from(shard.seat.me.0).wrapping_mul(SEED_STEP);
+        let limits = log_limits(config, seed);
         let write_back =
             WriteBack::new(shard.folder, contents.incarnation, shard.generation, shard.first_ordinal, &limits);
         let mut logs = Logs::new(contents.block as usize, ids, journal, limits, write_back);
@@ -276,6 +278,13 @@ impl Run<'_> {
         }
         unclaimed.remove(self.disk)?;
         for (_, logs) in shards {
+            for p in
+                logs.iter().filter(|p| p.has_folder && (p.config.cleanup_policy.compact || p.cleaning.cleanings > 0))
+            {
+                let entries = self.disk.list(&segment::folder(&p.topic, p.index)).map_err(|e| refuse(words(&e)))?;
+                let steps = replacement::steps_at_start(p, entries.iter().map(|entry| entry.name.as_str()));
+                run_chain(self.disk, steps).map_err(|e| refuse(words(&e)))?;
+            }
             for path in logs.iter().filter_map(producer_snapshot::left_by_stop) {
                 // Should a power cut undo it, a file remains that is true and that nobody needs.
                 self.disk.run(Step::RemoveFile { path }).map_err(|e| refuse(words(&e)))?;
@@ -286,12 +295,15 @@ impl Run<'_> {
     }
 }
 
-fn log_limits(config: &BrokerConfig) -> LogLimits {
+fn log_limits(config: &BrokerConfig, seed: u64) -> LogLimits {
     LogLimits {
         tail_bytes: config.memory.tail as usize,
         read_bytes: config.memory.reads as usize,
         retention_check_ms: config.retention_check_interval_ms,
         producer_expiration_ms: config.producer_id_expiration_ms,
+        cleaner: config.cleaner,
+        cleaner_bytes: config.memory.cleaner,
+        seed,
         reserve_bytes: 2 * config.journal.file_bytes,
     }
 }

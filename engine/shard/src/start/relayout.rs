@@ -117,8 +117,8 @@ impl Run<'_> {
         self.disk.run(Step::CreateDir { path: folder.clone() })?;
         let content = checkpoint.to_bytes();
         for generation in FIRST_CHECKPOINTS {
-            let incarnation = contents.incarnation;
-            let copy = Copy { generation, first_ordinal: 1, incarnation, content: content.clone() };
+            let (version, incarnation) = (checkpoint::KIND.version, contents.incarnation);
+            let copy = Copy { version, generation, first_ordinal: 1, incarnation, content: content.clone() };
             run_chain(self.disk, checkpoint::KIND.write(&folder, &copy, contents.block as usize, &mut self.ids))?;
         }
         let journal = geometry(superblock, JournalKind::Shard, seat.me, &folder, config);

@@ -7,6 +7,7 @@ use super::{Run, StartError, damaged, refuse};
 use crate::journal::{EntryHeader, EntryKind};
 use crate::log::AckPoint;
 use crate::log::checkpoint::{Checkpoint, PartitionCheckpoint};
+use crate::log::cleaner::Replacement;
 use crate::log::partition::{NewBatch, Partition, Place};
 use crate::log::producer_state::ProducerBatch;
 use crate::log::tail::ChunkPool;
@@ -31,6 +32,8 @@ struct ReplayEntry {
 pub(super) struct Replay {
     records: BTreeMap<(TopicId, i32), BTreeMap<i64, ReplayEntry>>,
     log_starts: BTreeMap<(TopicId, i32), i64>,
+    /// By their numbers.
+    replacements: BTreeMap<(TopicId, i32), BTreeMap<u64, Bytes>>,
     saved: BTreeMap<(TopicId, i32), PartitionCheckpoint>,
     /// Entries that the journal delivered.
     pub(super) entries: u64,
@@ -49,6 +52,10 @@ impl Replay {
                 let log_start = self.log_starts.entry(key).or_insert(0);
                 *log_start = (*log_start).max(header.base_offset);
             }
+            EntryKind::Replaced => {
+                let number = header.last_offset.unsigned_abs();
+                self.replacements.entry(key).or_default().insert(number, payload);
+            }
             EntryKind::RaftEntries | EntryKind::RaftHardState => {}
         }
     }
@@ -62,6 +69,11 @@ impl Replay {
         let key = (partition.topic_id, partition.index);
         if let Some(saved) = self.saved.remove(&key) {
             saved.restore(partition);
+        }
+        for (number, payload) in self.replacements.remove(&key).unwrap_or_default() {
+            if number > partition.cleaning.cleanings {
+                replay_replacement(partition, &payload, run)?;
+            }
         }
         let log_start = self.log_starts.remove(&key).unwrap_or(0).max(partition.log_start);
         let wall_ms = run.options.now.wall_ms;
@@ -89,6 +101,20 @@ impl Replay {
         partition.epochs.drop_before(partition.log_start);
         Ok(())
     }
+}
+
+/// Segments were replaced after the checkpoint was made.
+fn replay_replacement(partition: &mut Partition, payload: &[u8], run: &mut Run<'_>) -> Result<(), StartError> {
+    let replaced = Replacement::decode(payload).and_then(|replacement| partition.replace_segments(&replacement));
+    let Err(what) = replaced else { return Ok(()) };
+    let line = format!("{}-{}: {what}", partition.topic, partition.index);
+    if !run.options.accept_loss {
+        return Err(damaged(format!(
+            "{line}; restore the data directory from a copy, or go on without what was in them: --accept-loss"
+        )));
+    }
+    run.report.warn(line);
+    Ok(())
 }
 
 /// Records before `base_offset` that were acknowledged are nowhere.

@@ -101,7 +101,7 @@ impl ShardFiles {
             saved.require()?;
         }
         let checkpoint = match &saved.copy {
-            Some(copy) => Checkpoint::from_bytes(&copy.content).map_err(refuse)?,
+            Some(copy) => Checkpoint::from_copy(copy).map_err(refuse)?,
             None => Checkpoint::default(),
         };
         let mut replay = Replay::default();
@@ -164,6 +164,7 @@ fn judge_damage(
         let saved = checkpoint.partitions.iter().find(|p| p.topic_id == entry.topic_id && p.index == entry.partition);
         let written_back = saved.is_some_and(|p| match entry.kind {
             EntryKind::LogStart => p.log_start >= entry.base_offset,
+            EntryKind::Replaced => p.cleanings >= entry.last_offset.unsigned_abs(),
             _ => p.flushed_offset > entry.last_offset,
         });
         written_back || image.topic_by_id(TopicId(entry.topic_id)).is_none()

@@ -11,12 +11,19 @@ use crate::metrics::report::Page;
 
 pub(super) fn encode(page: &Page, out: &mut Families<'_>) -> Result<(), Error> {
     let groups = || page.known().flat_map(|(_, host)| &host.shard.groups);
+    let left_out = page.known().map(|(_, host)| host.shard.group_count - host.shard.groups.len() as u64).sum();
+    out.gauge("corelog_groups_left_out", "Consumer groups that are not shown one by one, since there are too many.")?
+        .sample(&[], left_out)?;
     if groups().next().is_none() {
         return Ok(());
     }
     let mut family = out.gauge("kafka_consumergroup_members", "Members of a consumer group.")?;
     for group in groups() {
         family.sample(&[("consumergroup", &group.group)], group.members)?;
+    }
+    let mut family = out.gauge("corelog_group_state", "1 for the state that a group is in.")?;
+    for group in groups() {
+        family.sample(&[("consumergroup", &group.group), ("state", group.state)], 1)?;
     }
     let mut family = out.gauge("kafka_consumergroup_current_offset", "What a group has committed of a partition.")?;
     for group in groups() {

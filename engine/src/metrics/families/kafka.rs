@@ -66,7 +66,7 @@ fn requests(page: &Page, out: &mut Families<'_>) -> Result<(), Error> {
     let mut family = out.gauge(name, help)?;
     for times in &page.recent {
         for (quantile, us) in QUANTILES.iter().zip(times.quantiles_us) {
-            family.seconds(&[("request", times.api), ("quantile", quantile)], us as f64 / 1e3)?;
+            family.real(&[("request", times.api), ("quantile", quantile)], us as f64 / 1e3)?;
         }
     }
     // Its type would be a counter, if its name could end as that of one.
@@ -135,6 +135,12 @@ fn node(page: &Page, out: &mut Families<'_>) -> Result<(), Error> {
     ] {
         out.gauge(&format!("{controller}{name}"), help)?.sample(&[], value)?;
     }
+    let dirty = page.known().map(|(_, host)| host.shard.cleaner.max_dirty_ratio).fold(0.0, f64::max);
+    let name = "kafka_log_logcleanermanager_max_dirty_percent";
+    out.gauge(name, "How much of the dirtiest compacted partition is dirty.")?.real(&[], dirty * 100.0)?;
+    let uncleanable = page.known().map(|(_, host)| host.shard.cleaner.uncleanable_partitions).sum();
+    let name = "kafka_log_logcleanermanager_uncleanable_partitions_count";
+    out.gauge(name, "Partitions that cannot be compacted.")?.sample(&[], uncleanable)?;
     out.gauge("kafka_brokers", "Brokers that are registered.")?.sample(&[], node.brokers)?;
     out.gauge("corelog_metadata_offset", "The last offset of the metadata log that is applied.")?
         .sample(&[], node.metadata_offset)

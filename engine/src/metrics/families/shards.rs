@@ -11,7 +11,7 @@ type Number = fn(&HostFigures) -> u64;
 /// A family of shards: its name, its meaning, and its number.
 type ShardFamily = (&'static str, &'static str, Number);
 
-const COUNTERS: [ShardFamily; 14] = [
+const COUNTERS: [ShardFamily; 17] = [
     ("corelog_shard_turns", "Turns of the host.", |host| host.counts.turns),
     ("corelog_shard_slow_turns", "Turns above a millisecond.", |host| host.counts.slow_turns),
     ("corelog_shard_sleeps", "How often the host slept for want of work.", |host| host.counts.sleeps),
@@ -34,9 +34,12 @@ const COUNTERS: [ShardFamily; 14] = [
     ("corelog_shard_segment_read_bytes", "Bytes of batches from segments.", |host| {
         host.shard.logs.counts.segment_bytes
     }),
+    ("corelog_shard_cleanings", "Compactions of a partition.", |host| host.shard.cleaner.cleanings),
+    ("corelog_shard_cleaner_read_bytes", "Bytes that compaction read.", |host| host.shard.cleaner.bytes_read),
+    ("corelog_shard_cleaner_written_bytes", "Bytes that compaction wrote.", |host| host.shard.cleaner.bytes_written),
 ];
 
-const GAUGES: [ShardFamily; 20] = [
+const GAUGES: [ShardFamily; 22] = [
     ("corelog_shard_ring_in_flight", "Operations in flight on the ring.", |host| host.ring_in_flight),
     ("corelog_shard_ring_backlog", "Operations that wait for a place in the ring.", |host| host.ring_backlog),
     ("corelog_shard_connections", "Open connections.", |host| host.connections),
@@ -82,7 +85,13 @@ const GAUGES: [ShardFamily; 20] = [
         u64::from(host.shard.logs.is_disk_full)
     }),
     ("corelog_shard_partitions", "Partitions of the shard.", |host| host.shard.partition_count),
-    ("corelog_shard_groups", "Consumer groups of the shard.", |host| host.shard.groups.len() as u64),
+    ("corelog_shard_groups", "Consumer groups of the shard.", |host| host.shard.group_count),
+    ("corelog_shard_cleanable_partitions", "Partitions to be compacted, when this was last looked at.", |host| {
+        host.shard.cleaner.cleanable_partitions
+    }),
+    ("corelog_shard_uncleanable_partitions", "Partitions that cannot be compacted.", |host| {
+        host.shard.cleaner.uncleanable_partitions
+    }),
 ];
 
 /// Memory by what it is for; that for large requests is the node's and stands apart.
@@ -102,7 +111,7 @@ pub(super) fn encode(page: &Page, out: &mut Families<'_>) -> Result<(), Error> {
     }
     let mut family = out.counter("corelog_shard_cpu_seconds", "CPU time of the shard's thread.")?;
     for (shard, host) in page.known() {
-        family.seconds(&[("shard", &shard.to_string())], host.cpu_us as f64 / 1e6)?;
+        family.real(&[("shard", &shard.to_string())], host.cpu_us as f64 / 1e6)?;
     }
     for (name, help, value) in COUNTERS {
         let mut family = out.counter(name, help)?;

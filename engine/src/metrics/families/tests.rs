@@ -39,7 +39,8 @@ fn hosts() -> [HostFigures; 2] {
     hosts[1].shard.partitions = vec![partition(0, 1, 7)];
     hosts[1].shard.partition_count = 1;
     let committed = vec![("a\"b".to_owned(), 1, 3), ("a\"b".to_owned(), 0, 9), ("gone".to_owned(), 0, 1)];
-    hosts[0].shard.groups.push(GroupFigures { group: "g".to_owned(), members: 2, committed });
+    hosts[0].shard.groups.push(GroupFigures { group: "g".to_owned(), state: "Stable", members: 2, committed });
+    hosts[0].shard.group_count = 3;
     hosts
 }
 
@@ -68,6 +69,8 @@ fn a_page_sums_over_shards_where_kafka_has_one_number() {
         "kafka_consumergroup_lag{consumergroup=\"g\",topic=\"a\\\"b\",partition=\"1\"} 4",
         "kafka_consumergroup_lag{consumergroup=\"g\",topic=\"a\\\"b\",partition=\"0\"} 0",
         "corelog_partitions_left_out 1",
+        "corelog_groups_left_out 2",
+        "corelog_group_state{consumergroup=\"g\",state=\"Stable\"} 1",
         "corelog_shard_cpu_seconds_total{shard=\"0\"} 1.5",
         "corelog_shard_responding{shard=\"1\"} 1",
         "corelog_phase{phase=\"serving\"} 1",

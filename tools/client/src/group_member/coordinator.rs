@@ -51,11 +51,19 @@ pub(super) fn verdict(error: ErrorCode) -> Verdict {
     }
 }
 
-/// What FindCoordinator says of its one key: where the coordinator is, or why nobody knows.
+/// What FindCoordinator says of a group.
+pub(crate) enum Found {
+    /// The broker with this id coordinates it, and is there.
+    At(i32, Address),
+    /// None does; with the broker's words, if it has any.
+    Nowhere(ErrorCode, Option<String>),
+}
+
+/// What FindCoordinator says of its one key.
 ///
 /// # Errors
 /// The answer makes no sense.
-pub(crate) fn read_coordinator(answer: &Answer) -> Result<Result<(i32, Address), (ErrorCode, Option<String>)>, String> {
+pub(crate) fn read_coordinator(answer: &Answer) -> Result<Found, String> {
     let response: FindCoordinatorResponse<'_> = answer.decode().map_err(|error| error.to_string())?;
     let (error, message, id, host, port) = match response.coordinators.first() {
         Some(one) if answer.version >= MANY_KEYS => {
@@ -65,10 +73,10 @@ pub(crate) fn read_coordinator(answer: &Answer) -> Result<Result<(i32, Address),
         _ => (response.error_code, response.error_message, response.node_id, response.host, response.port),
     };
     if !error.is_none() {
-        return Ok(Err((error, message.filter(|message| !message.is_empty()).map(str::to_owned))));
+        return Ok(Found::Nowhere(error, message.filter(|message| !message.is_empty()).map(str::to_owned)));
     }
     match u16::try_from(port) {
-        Ok(port) if port > 0 && !host.is_empty() && id >= 0 => Ok(Ok((id, Address::new(host, port)))),
+        Ok(port) if port > 0 && !host.is_empty() && id >= 0 => Ok(Found::At(id, Address::new(host, port))),
         _ => Err(format!("it names a coordinator {id} at {host:?}, port {port}")),
     }
 }
@@ -121,9 +129,9 @@ impl GroupMember {
     ) {
         let Ok(answer) = result else { return self.pause(now) };
         match read_coordinator(answer) {
-            Ok(Ok((_, address))) => self.coordinator = Some(address),
-            Ok(Err((error, _))) if error.is_retriable() => self.pause(now),
-            Ok(Err((error, _))) => {
+            Ok(Found::At(_, address)) => self.coordinator = Some(address),
+            Ok(Found::Nowhere(error, _)) if error.is_retriable() => self.pause(now),
+            Ok(Found::Nowhere(error, _)) => {
                 self.fail(cluster, consumer, GroupError::Refused(ApiKey::FindCoordinator, error));
             }
             Err(reason) => self.fail(cluster, consumer, nonsense(ApiKey::FindCoordinator, reason)),

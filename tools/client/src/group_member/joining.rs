@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use corelog_wire::api::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use corelog_wire::api::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
-use corelog_wire::api::leave_group::{LeaveGroupRequest, MemberIdentity};
+use corelog_wire::api::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
 use corelog_wire::api::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::array::Array;
@@ -14,7 +14,7 @@ use corelog_wire::error_code::ErrorCode;
 use corelog_wire::frame::encode_request;
 
 use super::assignor::{Member, PartitionCounts};
-use super::coordinator::nonsense;
+use super::coordinator::{Verdict, nonsense, verdict};
 use super::subscription::{Partitions, Subscription, decode_assignment, encode_assignment};
 use super::{GroupError, GroupEvent, GroupMember, Led, Owned, Phase};
 use crate::cluster::Cluster;
@@ -201,9 +201,9 @@ impl GroupMember {
             return Ok(response.error_code);
         }
         let assigned = decode_assignment(response.assignment).map_err(garbled)?;
-        if let Some((topic, _)) = assigned.iter().find(|(topic, _)| !self.topics.contains(topic)) {
-            let reason = format!("the group's leader gave this member topic {topic}, which it does not read");
-            return Err(GroupError::Nonsense(reason));
+        if !assigned.iter().all(|(topic, _)| self.topics.contains(topic)) {
+            // A static member that came back with other topics is first given what it had: it joins again for what it wants.
+            return Ok(ErrorCode::REBALANCE_IN_PROGRESS);
         }
         self.assigned_by = Some(self.generation);
         self.heartbeat_at = now + self.config.heartbeat_interval;
@@ -277,6 +277,20 @@ impl GroupMember {
             };
             encode_request(header, &request)
         })
+    }
+
+    /// Takes the answer to LeaveGroup. Whatever it is, but for another time or place to say it, the member is gone.
+    pub(super) fn farewell_answered(
+        &mut self,
+        cluster: &mut Cluster,
+        answer: &Answer,
+    ) -> Result<ErrorCode, GroupError> {
+        let error = answer.decode::<LeaveGroupResponse<'_>>().map_or(ErrorCode::NONE, |response| response.error_code);
+        if matches!(verdict(error), Verdict::Again | Verdict::Elsewhere) {
+            return Ok(error);
+        }
+        self.left(cluster);
+        Ok(ErrorCode::NONE)
     }
 }
 

@@ -13,7 +13,7 @@ use corelog_wire::frame::encode_request;
 use corelog_wire::ids::TopicId;
 
 use super::coordinator::{Verdict, nonsense, verdict};
-use super::{GroupError, GroupEvent, GroupMember, Phase};
+use super::{GroupError, GroupEvent, GroupMember, NextOffsets, Phase};
 use crate::cluster::Cluster;
 use crate::connection::Answer;
 use crate::consumer::{Consumer, Position};
@@ -162,11 +162,7 @@ impl GroupMember {
     }
 
     /// Takes what became of a commit of these offsets.
-    pub(super) fn committed(
-        &mut self,
-        answer: &Answer,
-        offsets: &BTreeMap<(Arc<str>, i32), i64>,
-    ) -> Result<ErrorCode, GroupError> {
+    pub(super) fn committed(&mut self, answer: &Answer, offsets: &NextOffsets) -> Result<ErrorCode, GroupError> {
         let response: OffsetCommitResponse<'_> =
             answer.decode().map_err(|error| nonsense(ApiKey::OffsetCommit, error))?;
         let errors = response.topics.iter().flat_map(|topic| topic.partitions).map(|partition| partition.error_code);

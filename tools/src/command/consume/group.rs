@@ -14,6 +14,7 @@ use corelog_client::group_member::assignor::Assignor;
 use corelog_client::group_member::{GroupConfig, GroupError, GroupEvent};
 use corelog_client::offsets::{Offsets, offsets};
 use corelog_wire::error_code::ErrorCode;
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,6 +102,7 @@ impl Consume {
         let mut left = self.count.unwrap_or(u64::MAX);
         let mut text = Vec::new();
         let mut shown = Shown::new();
+        let mut touched = BTreeSet::new();
         while left > 0 && !is_interrupted.load(Ordering::Acquire) {
             while let Some(event) = driver.client_mut().0.take_group_event() {
                 if let Err(failure) = self.hear(group, event) {
@@ -112,6 +114,7 @@ impl Consume {
                 out.flush()?;
                 mark(driver, &mut shown);
                 if self.exit && self.is_at_end(driver, ends) {
+                    begin(driver, &touched);
                     break;
                 }
                 driver.turn(TURN_MAX);
@@ -130,6 +133,7 @@ impl Consume {
             let written = self.write(&fetched, end, &mut left, &mut text);
             out.bytes(&text)?;
             let Fetched { topic, partition, leader_epoch, .. } = fetched;
+            touched.insert(partition);
             match written {
                 Ok(next) => shown.push((topic, partition, next, leader_epoch)),
                 Err(fault) => {
@@ -238,6 +242,18 @@ impl Consume {
             Some(error) => Err(Failure::new(format!(
                 "what was shown last could not be committed for group {group}: {error}; it will be read again"
             ))),
+        }
+    }
+}
+
+/// Says that partitions of which there was nothing to show are at an end, too: the group has begun with them.
+fn begin(driver: &mut Driver, touched: &BTreeSet<i32>) {
+    let (client, _) = driver.client_mut();
+    let untouched: Vec<_> =
+        client.group_partitions().filter(|(_, partition)| !touched.contains(partition)).cloned().collect();
+    for (topic, partition) in untouched {
+        if let Some(position) = client.position(&topic, partition) {
+            client.consumed(&topic, partition, position, -1);
         }
     }
 }

@@ -179,13 +179,20 @@ fn asking_creates_and_the_answer_waits() {
 }
 
 #[test]
-fn asking_creates_no_internal_topic() {
+fn of_the_internal_topics_asking_creates_only_that_of_groups() {
     let mut host = Host::new();
     let id = host.open(1);
-    let names = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+    let names = ["__transaction_state", "__share_group_state"];
     send(&mut host, id, NEWEST, Some(&named(&names)), true);
     assert_eq!(answer(&mut host, id, NEWEST), names.map(|name| unknown(name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)));
     assert_eq!(host.apply_metadata(), 0);
+    send(&mut host, id, NEWEST, Some(&named(&["__consumer_offsets"])), true);
+    assert_eq!(host.try_reply(id), None);
+    host.apply_metadata();
+    host.reply(id);
+    let topic = host.image().topic_by_name("__consumer_offsets").unwrap();
+    assert_eq!(topic.partitions().len(), 50);
+    assert_eq!(topic.configs().get("cleanup.policy").map(String::as_str), Some("compact"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{BrokerConfig, Endpoint, Listener, RING_FILES_MAX, RING_FILES_MIN, SegmentReads};
 use crate::config::key::{ConfigKey, Effect, Kind, Value};
 use crate::config::memory::{MEMORY_BYTES_MIN, MemoryBudget};
-use crate::config::topic::DECOMPRESSED_RECORD_BYTES_MAX;
+use crate::config::topic::{DECOMPRESSED_RECORD_BYTES_MAX, Ratio};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -344,6 +344,91 @@ pub const BROKER_KEYS: &[ConfigKey<BrokerConfig>] = &[
             config.retention_check_interval_ms = value.unsigned();
             Ok(())
         },
+    ),
+    field(
+        "log.cleaner.enable",
+        Kind::Boolean,
+        Some("true"),
+        "Whether compacted topics are cleaned.",
+        |config, value| {
+            config.cleaner.is_enabled = value.boolean();
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.backoff.ms",
+        Kind::Long(0, i64::MAX),
+        Some("15000"),
+        "How long the cleaner of a core rests when there is nothing to clean, in milliseconds.",
+        |config, value| {
+            config.cleaner.backoff_ms = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.dedupe.buffer.size",
+        Kind::Long(i64::MIN, i64::MAX),
+        Some("134217728"),
+        "Bytes of memory with which the cleaner of each core finds duplicate keys, 24 for a key. At most a sixteenth of the \
+         memory that the core has. With more keys than fit a log is cleaned in several passes.",
+        |config, value| {
+            config.cleaner.keys_bytes = value.number().max(0).unsigned_abs();
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.io.buffer.load.factor",
+        Kind::Double(f64::MIN, f64::MAX),
+        Some("0.9"),
+        "How full the memory for duplicate keys may become, at most 0.95 here.",
+        |config, value| {
+            config.cleaner.load = Ratio::new(value.double().clamp(0.0, 1.0));
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.io.buffer.size",
+        Kind::Int(0, I32_MAX),
+        Some("524288"),
+        "Bytes of buffers with which the cleaner reads and writes. Here at most 1 MiB, unless a batch is longer.",
+        |config, value| {
+            config.cleaner.buffer_bytes = value.unsigned();
+            Ok(())
+        },
+    ),
+    field(
+        "log.cleaner.io.max.bytes.per.second",
+        Kind::Double(f64::MIN, f64::MAX),
+        Some("1.7976931348623157E308"),
+        "Bytes a second that the cleaner of each core may read and write.",
+        |config, value| {
+            config.cleaner.bytes_per_second = (value.double() as u64).max(1);
+            Ok(())
+        },
+    ),
+    topic_default(
+        "log.cleaner.delete.retention.ms",
+        Kind::Long(0, i64::MAX),
+        Some("86400000"),
+        "Default of `delete.retention.ms`.",
+    ),
+    topic_default(
+        "log.cleaner.max.compaction.lag.ms",
+        Kind::Long(1, i64::MAX),
+        Some("9223372036854775807"),
+        "Default of `max.compaction.lag.ms`.",
+    ),
+    topic_default(
+        "log.cleaner.min.cleanable.ratio",
+        Kind::Double(0.0, 1.0),
+        Some("0.5"),
+        "Default of `min.cleanable.dirty.ratio`.",
+    ),
+    topic_default(
+        "log.cleaner.min.compaction.lag.ms",
+        Kind::Long(0, i64::MAX),
+        Some("0"),
+        "Default of `min.compaction.lag.ms`.",
     ),
     field(
         "producer.id.expiration.ms",

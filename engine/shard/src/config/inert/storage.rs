@@ -1,31 +1,11 @@
-//! Keys of compaction, remote storage and the log.
+//! Keys of remote storage and the log.
 //! See [`super`].
 
 use super::*;
 
 pub(super) const KEYS: &[ConfigKey<BrokerConfig>] = inert! {
-    "log.cleaner.backoff.ms", Long(0, i64::MAX) => Some("15000"),
-        "How long the cleaner sleeps when there is nothing to clean.";
-    "log.cleaner.dedupe.buffer.size", Long(i64::MIN, i64::MAX) => Some("134217728"),
-        "Bytes of memory with which the cleaner finds duplicate keys.";
-    "log.cleaner.delete.retention.ms", Long(0, i64::MAX) => Some("86400000"),
-        "Default of `delete.retention.ms`.";
-    "log.cleaner.enable", Kind::Boolean => Some("true"),
-        "Whether compacted topics are cleaned.";
-    "log.cleaner.io.buffer.load.factor", Double(f64::MIN, f64::MAX) => Some("0.9"),
-        "How full the memory for duplicate keys may become.";
-    "log.cleaner.io.buffer.size", Int(0, I32_MAX) => Some("524288"),
-        "Bytes of buffers with which the cleaner reads and writes.";
-    "log.cleaner.io.max.bytes.per.second", Double(f64::MIN, f64::MAX) => Some("1.7976931348623157E308"),
-        "Bytes a second that the cleaner may read and write.";
-    "log.cleaner.max.compaction.lag.ms", Long(1, i64::MAX) => Some("9223372036854775807"),
-        "Default of `max.compaction.lag.ms`.";
-    "log.cleaner.min.cleanable.ratio", Double(0.0, 1.0) => Some("0.5"),
-        "Default of `min.cleanable.dirty.ratio`.";
-    "log.cleaner.min.compaction.lag.ms", Long(0, i64::MAX) => Some("0"),
-        "Default of `min.compaction.lag.ms`.";
     "log.cleaner.threads", Int(0, I32_MAX) => Some("1"),
-        "Threads of the cleaner.";
+        "Threads of the cleaner. Here every core cleans its own partitions, one at a time.";
     "log.dir.failure.timeout.ms", Long(1, i64::MAX) => Some("30000"),
         "How long a broker tries to report a failed directory before it stops.";
     "log.flush.offset.checkpoint.interval.ms", Int(0, I32_MAX) => Some("60000"),

@@ -1,6 +1,6 @@
 //! The keys of a topic, one row each.
 
-use super::{CleanupPolicy, Durability, TopicConfig};
+use super::{CleanupPolicy, Durability, Ratio, TopicConfig};
 use crate::config::key::{ConfigKey, Effect, Kind, Synonym};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -41,8 +41,7 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         default: Some("delete"),
         synonyms: &[same("log.cleanup.policy")],
         doc: "What becomes of old records: `delete` drops whole segments by age and size, `compact` promises to keep \
-              the newest record of each key. An empty list keeps everything. Compaction itself is not built yet: the \
-              records of a compacted topic are all kept.",
+              the newest record of each key. An empty list keeps everything.",
         effect: Effect::Field(|config, value| {
             let has = |word: &str| value.list().iter().any(|item| item == word);
             config.cleanup_policy = CleanupPolicy { delete: has("delete"), compact: has("compact") };
@@ -99,8 +98,11 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         kind: Kind::Long(0, i64::MAX),
         default: Some("86400000"),
         synonyms: &[same("log.cleaner.delete.retention.ms")],
-        doc: "How long compaction keeps the marker of a deleted key. Compaction is not built yet.",
-        effect: Effect::Nothing,
+        doc: "How long compaction keeps the marker of a deleted key, in milliseconds, from the first pass on that finds it.",
+        effect: Effect::Field(|config, value| {
+            config.delete_retention_ms = value.number();
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "errors.deadletterqueue.group.enable",
@@ -193,8 +195,12 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         kind: Kind::Long(1, i64::MAX),
         default: Some("9223372036854775807"),
         synonyms: &[same("log.cleaner.max.compaction.lag.ms")],
-        doc: "The longest a record may wait for compaction. Compaction is not built yet.",
-        effect: Effect::Nothing,
+        doc: "The longest a record may wait for compaction, in milliseconds: a segment is rolled when its first record is \
+              this old, and cleaned then.",
+        effect: Effect::Field(|config, value| {
+            config.max_compaction_lag_ms = value.number();
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "max.decompressed.message.bytes",
@@ -259,16 +265,22 @@ pub const TOPIC_KEYS: &[ConfigKey<TopicConfig>] = &[
         kind: Kind::Double(0.0, 1.0),
         default: Some("0.5"),
         synonyms: &[same("log.cleaner.min.cleanable.ratio")],
-        doc: "The share of a log that must be uncompacted before it is compacted. Compaction is not built yet.",
-        effect: Effect::Nothing,
+        doc: "The share of a log that must be uncompacted before it is compacted.",
+        effect: Effect::Field(|config, value| {
+            config.min_cleanable_dirty_ratio = Ratio::new(value.double());
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "min.compaction.lag.ms",
         kind: Kind::Long(0, i64::MAX),
         default: Some("0"),
         synonyms: &[same("log.cleaner.min.compaction.lag.ms")],
-        doc: "How long a record is safe from compaction. Compaction is not built yet.",
-        effect: Effect::Nothing,
+        doc: "How long a record is safe from compaction, in milliseconds.",
+        effect: Effect::Field(|config, value| {
+            config.min_compaction_lag_ms = value.number();
+            Ok(())
+        }),
     },
     ConfigKey {
         name: "min.insync.replicas",

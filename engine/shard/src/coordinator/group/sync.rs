@@ -7,12 +7,11 @@ use corelog_wire::error_code::ErrorCode;
 
 use super::requests::Syncing;
 use super::{Effect, Group, GroupState, SyncAnswer};
-use crate::io::{LogLevel, Now};
+use crate::io::LogLevel;
 
 impl<T> Group<T> {
     /// SyncGroup. The answer comes as an [`Effect::Sync`], now or later.
-    pub(crate) fn sync(&mut self, now: Now, syncing: Syncing<'_>, waiter: T, out: &mut Vec<Effect<T>>) {
-        let _ = now;
+    pub(crate) fn sync(&mut self, syncing: Syncing<'_>, waiter: T, out: &mut Vec<Effect<T>>) {
         if let Err(error) = self.check_sync(&syncing) {
             out.push(Effect::Sync { waiter, answer: SyncAnswer::refused(error) });
             return;

@@ -199,7 +199,7 @@ impl Bench {
     fn sync_with(&mut self, syncing: Syncing<'_>) -> u32 {
         let waiter = self.waiter();
         let mut out = Vec::new();
-        self.group.sync(self.now, syncing, waiter, &mut out);
+        self.group.sync(syncing, waiter, &mut out);
         self.take(out);
         waiter
     }

@@ -232,9 +232,13 @@ mod tests {
                 max_timestamp_ms: 999 + end,
                 offset_of_max_timestamp: end - 1,
                 created_ms: 0,
+                first_timestamp_ms: 1_000,
+                cleaned: 0,
             }],
             epochs: Vec::new(),
             producers: Vec::new(),
+            cleanings: 0,
+            first_dirty: 0,
         };
         let id = TopicId(saved.topic_id);
         let mut partition = Partition::new(PartitionId(0), id, saved.topic.clone(), 0, BLOCK, TopicConfig::default());
@@ -252,6 +256,7 @@ mod tests {
             expected: None,
             claimed: None,
             reserved: 0,
+            switches: 0,
             opened: Vec::new(),
             in_place: false,
             file: None,

@@ -574,6 +574,10 @@ fn leaving_commits_and_then_says_so() {
     assert!(world.sent.is_empty());
     world.answer_commit(&sent, ErrorCode::NONE);
     let sent = world.next(ApiKey::LeaveGroup);
+    world.answer(&sent, &LeaveGroupResponse { error_code: ErrorCode::NOT_COORDINATOR, ..Default::default() });
+    world.pass(Duration::from_millis(150));
+    world.coordinate(2);
+    let sent = world.next(ApiKey::LeaveGroup);
     let request: LeaveGroupRequest<'_> = sent.decode();
     assert_eq!((request.group_id, request.members.first().unwrap().member_id), (GROUP, "me"));
     world.answer(&sent, &LeaveGroupResponse::default());
@@ -673,8 +677,7 @@ fn answers_that_make_no_sense_end_the_membership_with_an_error() {
         let events = world.events();
         assert!(matches!(events[..], [GroupEvent::Failed(GroupError::Nonsense(_))]), "{response:?}: {events:?}");
     }
-    let other: Partitions = [(Arc::from("other"), 0)].into();
-    for assignment in [encode_assignment(&other), vec![0], vec![0, 0, 127, 0, 0, 0], vec![255, 255, 0, 0, 0, 0]] {
+    for assignment in [vec![0], vec![0, 0, 127, 0, 0, 0], vec![255, 255, 0, 0, 0, 0]] {
         let mut world = World::joining(1, |_| {});
         world.coordinate(1);
         let (sent, ..) = world.join();
@@ -700,6 +703,27 @@ fn answers_that_make_no_sense_end_the_membership_with_an_error() {
         world.answer_join(&sent, &response);
     }
     assert!(world.client.is_out_of_group());
+}
+
+#[test]
+fn what_it_did_not_ask_for_it_joins_again_for() {
+    let mut world = World::joining(1, |_| {});
+    world.coordinate(1);
+    let (sent, ..) = world.join();
+    let response = JoinGroupResponse {
+        generation_id: 1,
+        protocol_name: Some("range"),
+        leader: "other",
+        member_id: "me",
+        ..Default::default()
+    };
+    world.answer_join(&sent, &response);
+    let sent = world.next(ApiKey::SyncGroup);
+    let other: Partitions = [(Arc::from("other"), 0)].into();
+    world.answer_sync(&sent, &encode_assignment(&other));
+    assert!(world.sent.is_empty() && world.owned().is_empty(), "not without a pause");
+    world.pass(Duration::from_millis(150));
+    assert_eq!(world.join().2.generation, None);
 }
 
 #[test]
