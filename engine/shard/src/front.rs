@@ -51,8 +51,16 @@ use crate::telemetry::Telemetry;
 use shares::LentFrames;
 
 /// Whose answers may be large: one at a time for clients that do not read.
-const LARGE_ANSWERS: [ApiKey; 5] =
-    [ApiKey::Metadata, ApiKey::DescribeConfigs, ApiKey::OffsetFetch, ApiKey::DescribeGroups, ApiKey::ListGroups];
+const LARGE_ANSWERS: [ApiKey; 8] = [
+    ApiKey::Metadata,
+    ApiKey::DescribeConfigs,
+    ApiKey::OffsetFetch,
+    ApiKey::DescribeGroups,
+    ApiKey::ListGroups,
+    ApiKey::DescribeProducers,
+    ApiKey::ListConfigResources,
+    ApiKey::DescribeClientQuotas,
+];
 
 /// What the front works with, lent to it for one call.
 pub struct Context<'a> {

@@ -16,23 +16,33 @@ import org.apache.kafka.clients.admin.CreatePartitionsOptions;
 import org.apache.kafka.clients.admin.CreateTopicsOptions;
 import org.apache.kafka.clients.admin.CreateTopicsResult;
 import org.apache.kafka.clients.admin.DescribeConfigsOptions;
+import org.apache.kafka.clients.admin.ListConfigResourcesOptions;
 import org.apache.kafka.clients.admin.LogDirDescription;
+import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.QuorumInfo;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.TopicCollection;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionReplica;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.quota.ClientQuotaAlteration;
+import org.apache.kafka.common.quota.ClientQuotaEntity;
+import org.apache.kafka.common.quota.ClientQuotaFilter;
+import org.apache.kafka.common.quota.ClientQuotaFilterComponent;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
- * Java's admin client against a broker: every call that works on topics, records and settings, one line per check.
+ * Java's admin client against a broker: every call that works on topics, records, settings, the cluster and quotas, one line
+ * per check.
  *
  * <p>Java runs it as it stands (see ../admin.sh): {@code java -cp JARS AdminCalls.java HOST:PORT RUN}. Names end with the
  * run, so that it can run against one broker as often as you like. The status is 1 if a check has failed.
@@ -48,6 +58,8 @@ public class AdminCalls {
             topics(admin, run);
             settings(admin, run);
             records(admin, broker, run);
+            cluster(admin, run);
+            quotas(admin, broker, run);
         }
         System.exit(failures == 0 ? 0 : 1);
     }
@@ -188,6 +200,86 @@ public class AdminCalls {
             if (replica.topic().equals(topic)) sizes.put(replica.partition(), info.size() > 0 && info.offsetLag() == 0);
         });
         same("log dirs: sizes", Map.of(0, true, 1, false), sizes);
+        await(admin.deleteTopics(List.of(topic)).all());
+    }
+
+    /** What is true of a cluster of one node. */
+    private static void cluster(Admin admin, String run) throws Exception {
+        String topic = "java-cluster-" + run;
+        await(admin.createTopics(List.of(new NewTopic(topic, 1, (short) 1))).all());
+        TopicPartition partition = new TopicPartition(topic, 0);
+        TopicPartition none = new TopicPartition(topic, 7);
+        Map<TopicPartition, java.util.Optional<Throwable>> elected =
+                await(admin.electLeaders(ElectionType.PREFERRED, Set.of(partition, none)).partitions());
+        same("elect leaders", "ElectionNotNeededException, UnknownTopicOrPartitionException",
+                elected.get(partition).get().getClass().getSimpleName() + ", "
+                        + elected.get(none).get().getClass().getSimpleName());
+        same("reassign to where it is", "null", error(admin.alterPartitionReassignments(Map.of(partition,
+                java.util.Optional.of(new NewPartitionReassignment(List.of(1))))).values().get(partition)));
+        same("reassign to a broker that there is not", "InvalidReplicaAssignmentException",
+                error(admin.alterPartitionReassignments(Map.of(partition,
+                        java.util.Optional.of(new NewPartitionReassignment(List.of(9))))).values().get(partition)));
+        same("call off what does not move", "NoReassignmentInProgressException", error(admin.alterPartitionReassignments(
+                Map.of(partition, java.util.Optional.empty())).values().get(partition)));
+        same("reassignments", Map.of(), await(admin.listPartitionReassignments().reassignments()));
+        QuorumInfo quorum = await(admin.describeMetadataQuorum().quorumInfo());
+        same("quorum: its leader and voters", "1, 1", quorum.leaderId() + ", " + quorum.voters().get(0).replicaId());
+        same("quorum: nothing is missing", true,
+                quorum.highWatermark() > 0 && quorum.voters().get(0).logEndOffset() >= quorum.highWatermark());
+        same("producers", 0, await(admin.describeProducers(List.of(partition)).partitionResult(partition))
+                .activeProducers().size());
+        same("transactions", List.of(), List.copyOf(await(admin.listTransactions().all())));
+        same("unregister a broker that there is not", "BrokerIdNotRegisteredException", error(admin.unregisterBroker(77).all()));
+        TopicPartitionReplica replica = new TopicPartitionReplica(topic, 0, 1);
+        same("move to a directory that there is not", "LogDirNotFoundException",
+                error(admin.alterReplicaLogDirs(Map.of(replica, "/no/such/directory")).values().get(replica)));
+        ConfigResource group = new ConfigResource(ConfigResource.Type.GROUP, "java-group-" + run);
+        ConfigResource metrics = new ConfigResource(ConfigResource.Type.CLIENT_METRICS, "java-metrics-" + run);
+        Map<ConfigResource, Collection<AlterConfigOp>> changes = Map.of(
+                group, List.of(new AlterConfigOp(new ConfigEntry("consumer.session.timeout.ms", "50000"), AlterConfigOp.OpType.SET)),
+                metrics, List.of(new AlterConfigOp(new ConfigEntry("interval.ms", "60000"), AlterConfigOp.OpType.SET)));
+        same("settings of groups and of metrics", "null", error(admin.incrementalAlterConfigs(changes).all()));
+        Map<ConfigResource, Config> described = await(admin.describeConfigs(List.of(group, metrics)).all());
+        same("describe them", "50000, 60000", described.get(group).get("consumer.session.timeout.ms").value() + ", "
+                + described.get(metrics).get("interval.ms").value());
+        same("list them", true, await(admin.listConfigResources(
+                Set.of(ConfigResource.Type.CLIENT_METRICS), new ListConfigResourcesOptions()).all()).contains(metrics));
+        Map<ConfigResource, Collection<AlterConfigOp>> back = Map.of(
+                group, List.of(new AlterConfigOp(new ConfigEntry("consumer.session.timeout.ms", ""), AlterConfigOp.OpType.DELETE)),
+                metrics, List.of(new AlterConfigOp(new ConfigEntry("interval.ms", ""), AlterConfigOp.OpType.DELETE)));
+        same("take them back", "null", error(admin.incrementalAlterConfigs(back).all()));
+        await(admin.deleteTopics(List.of(topic)).all());
+    }
+
+    /** A producer that is held to its quota, and says so in its metrics. */
+    private static void quotas(Admin admin, String broker, String run) throws Exception {
+        String topic = "java-quotas-" + run;
+        String client = "java-client-" + run;
+        await(admin.createTopics(List.of(new NewTopic(topic, 1, (short) 1))).all());
+        ClientQuotaEntity entity = new ClientQuotaEntity(Map.of(ClientQuotaEntity.CLIENT_ID, client));
+        ClientQuotaFilter filter = ClientQuotaFilter.containsOnly(
+                List.of(ClientQuotaFilterComponent.ofEntity(ClientQuotaEntity.CLIENT_ID, client)));
+        same("set a quota", "null", error(admin.alterClientQuotas(List.of(new ClientQuotaAlteration(entity,
+                List.of(new ClientQuotaAlteration.Op("producer_byte_rate", 20_000.0))))).all()));
+        same("describe it", Map.of(entity, Map.of("producer_byte_rate", 20_000.0)),
+                await(admin.describeClientQuotas(filter).entities()));
+        same("a quota that cannot be", "InvalidRequestException", error(admin.alterClientQuotas(List.of(
+                new ClientQuotaAlteration(entity, List.of(new ClientQuotaAlteration.Op("no_such_rate", 1.0))))).all()));
+        try (KafkaProducer<String, String> producer = new KafkaProducer<>(
+                Map.of("bootstrap.servers", broker, "acks", "all", "client.id", client, "batch.size", 65_536),
+                new StringSerializer(), new StringSerializer())) {
+            String value = "x".repeat(60_000);
+            for (int number = 0; number < 5; number++) {
+                producer.send(new ProducerRecord<>(topic, value)).get(WAIT_S, TimeUnit.SECONDS);
+            }
+            double throttled = producer.metrics().entrySet().stream()
+                    .filter(metric -> metric.getKey().name().equals("produce-throttle-time-max"))
+                    .mapToDouble(metric -> (Double) metric.getValue().metricValue()).max().orElse(0);
+            same("the producer knows that it is held back", true, throttled > 0);
+        }
+        same("take the quota back", "null", error(admin.alterClientQuotas(List.of(new ClientQuotaAlteration(entity,
+                List.of(new ClientQuotaAlteration.Op("producer_byte_rate", null))))).all()));
+        same("describe what is gone", Map.of(), await(admin.describeClientQuotas(filter).entities()));
         await(admin.deleteTopics(List.of(topic)).all());
     }
 

@@ -8,8 +8,8 @@ use corelog_wire::message::{FieldType, Message};
 use super::ReplyTo;
 use crate::io::Piece;
 
-/// Kafka's name of the field, which stands first in nearly every response.
-const THROTTLE_TIME: &str = "throttle_time_ms";
+/// Kafka's name of the field, which stands first in nearly every response. Schemas put the struct's name in front.
+const THROTTLE_TIME: &str = ".throttle_time_ms";
 
 /// Length and correlation id.
 const LENGTH_AND_CORRELATION_ID: usize = 8;
@@ -56,5 +56,5 @@ impl Frame {
 fn is_first<'a, M: Message<'a>>(version: i16) -> bool {
     let FieldType::Struct { fields, .. } = M::TYPE else { return false };
     let mut plain = fields.iter().filter(|field| field.tag.is_none() && field.versions.contains(version));
-    plain.next().is_some_and(|first| first.name == THROTTLE_TIME)
+    plain.next().is_some_and(|first| first.name.ends_with(THROTTLE_TIME))
 }

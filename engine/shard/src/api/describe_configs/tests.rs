@@ -146,7 +146,10 @@ fn resources_are_refused_on_their_own() {
         (BROKER_RESOURCE, "", ErrorCode::NONE, false),
         (BROKER_LOGGER_RESOURCE, node.as_str(), ErrorCode::NONE, false),
         (BROKER_LOGGER_RESOURCE, "", ErrorCode::INVALID_REQUEST, false),
-        (16, "metrics", ErrorCode::INVALID_REQUEST, false),
+        (16, "metrics", ErrorCode::NONE, true),
+        (16, "", ErrorCode::INVALID_REQUEST, false),
+        (32, "group", ErrorCode::NONE, true),
+        (32, "", ErrorCode::INVALID_REQUEST, false),
         (0, "x", ErrorCode::INVALID_REQUEST, false),
     ];
     let resources: Vec<_> = cases.iter().map(|(kind, name, ..)| resource(*kind, name)).collect();
