@@ -108,6 +108,7 @@ impl Fire {
         for told in first.into_iter().chain(self.told.try_iter()) {
             match told {
                 Told::Record(partition, offset) => _ = self.consumed[index(partition)].insert(offset),
+                Told::Failed(why) => panic!("a member cannot go on: {why}"),
                 Told::Committed(partition, offset) => {
                     let highest = &mut self.acknowledged[index(partition)];
                     *highest = offset.max(*highest);

@@ -52,6 +52,8 @@ pub(crate) enum Told {
     Record(i32, i64),
     /// The broker has acknowledged that the group goes on there.
     Committed(i32, i64),
+    /// It cannot go on.
+    Failed(String),
 }
 
 /// A member's process.
@@ -165,13 +167,15 @@ pub(crate) fn is_member_process() -> bool {
     let mut uncommitted = 0;
     while !must_end.load(Ordering::Relaxed) {
         let polled = consumer.poll(Duration::from_millis(50));
-        match &polled {
-            Some(Ok(message)) => {
-                tell("record", message.partition(), message.offset());
-                uncommitted += 1;
-            }
-            // It cannot reach the broker, or has lost its place in the group: librdkafka goes on by itself.
-            Some(Err(_)) | None => {}
+        // Of other errors (the broker is away, the member has lost its place in the group) librdkafka recovers by itself.
+        if let Some((error, why)) = consumer.client().fatal_error() {
+            let line = format!("failed {error} {why}\n");
+            std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent listens");
+            std::process::exit(1);
+        }
+        if let Some(Ok(message)) = &polled {
+            tell("record", message.partition(), message.offset());
+            uncommitted += 1;
         }
         let is_idle = polled.is_none();
         if uncommitted >= RECORDS_PER_COMMIT || (is_idle && uncommitted > 0) {
@@ -213,6 +217,9 @@ fn tell(what: &str, partition: i32, offset: i64) {
 }
 
 fn parse(line: &str) -> Option<Told> {
+    if let Some(why) = line.strip_prefix("failed ") {
+        return Some(Told::Failed(why.to_owned()));
+    }
     let mut words = line.split(' ');
     let (what, partition, offset) = (words.next()?, words.next()?, words.next()?);
     let (partition, offset) = (partition.parse().ok()?, offset.parse().ok()?);

@@ -210,6 +210,7 @@ impl<T> Group<T> {
         };
         self.members.insert(&stored.member_id, Member::new(stored.instance_id, profile, stored.assignment));
         self.members.renew_session(now.monotonic_us, &stored.member_id);
+        self.members.get_mut(&stored.member_id).expect("just added").is_unheard = true;
     }
 
     /// DeleteGroups: the group is Dead, or why not. The caller writes the tombstone and forgets it.

@@ -29,6 +29,8 @@ pub(super) struct Member<T> {
     pub(super) next_assignment: Option<Bytes>,
     /// Whether it waits for its first generation, without knowing its id, or at least without sending heartbeats.
     pub(super) is_new: bool,
+    /// Whether it was read from the log and has not been heard of since.
+    pub(super) is_unheard: bool,
     joining: Option<T>,
     syncing: Option<T>,
     owes_sync: bool,
@@ -96,6 +98,7 @@ impl<T> Member<T> {
             assignment,
             next_assignment: None,
             is_new: false,
+            is_unheard: false,
             joining: None,
             syncing: None,
             owes_sync: false,
@@ -211,11 +214,16 @@ impl<T> Members<T> {
     }
 
     /// Whether a request speaks for a member: its id is known, and belongs to the instance id if one is given.
+    ///
+    /// A static member hears of a new id when a generation begins, before the generation is stored. If the coordinator
+    /// fails in between, the log has the old id: until that is heard of, it proves nobody a stranger, and whoever comes
+    /// with another is to join anew instead of being fenced for good.
     pub(super) fn validate(&self, id: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
         if let Some(instance_id) = instance_id {
             let current = self.static_ids.get(instance_id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
             if **current != *id {
-                return Err(ErrorCode::FENCED_INSTANCE_ID);
+                let is_unheard = self.by_id.get(current).is_some_and(|member| member.is_unheard);
+                return Err(if is_unheard { ErrorCode::UNKNOWN_MEMBER_ID } else { ErrorCode::FENCED_INSTANCE_ID });
             }
         }
         if self.by_id.contains_key(id) { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
@@ -303,6 +311,7 @@ impl<T> Members<T> {
     /// The member waits for the next generation; gives back who did in its name before.
     pub(super) fn wait_to_join(&mut self, id: &str, waiter: T) -> Option<T> {
         let member = self.by_id.get_mut(id).expect("only members wait");
+        member.is_unheard = false;
         let before = member.joining.replace(waiter);
         self.joining += usize::from(before.is_none());
         before
@@ -401,6 +410,7 @@ impl<T> Members<T> {
         let member = self.by_id.get(id).expect("only members have sessions");
         let ends_us = now_us.saturating_add(millis_to_us(member.profile.session_timeout_ms));
         self.end_session_at(ends_us, id);
+        self.by_id.get_mut(id).expect("just found").is_unheard = false;
     }
 
     /// The member's session ends then.

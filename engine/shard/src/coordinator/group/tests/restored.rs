@@ -88,3 +88,21 @@ fn records_that_make_little_sense_are_taken_for_what_they_are() {
     bench.pass_ms(6_000);
     assert_eq!(bench.state(), GroupState::Empty);
 }
+
+#[test]
+fn a_static_member_whose_new_id_was_lost_is_not_fenced() {
+    let fixed = client().with_instance("i");
+    let (before, ids) = Bench::stable(&[client(), fixed.clone()]);
+    let mut bench = restored(&before, &SETTINGS);
+    let (now, generation) = (bench.now, bench.group.generation);
+    let told_and_lost = fixed.with_id("told-and-lost");
+    let unknown = ErrorCode::UNKNOWN_MEMBER_ID;
+    assert_eq!(bench.group.heartbeat(now, "told-and-lost", Some("i"), generation + 1), unknown);
+    assert_eq!(bench.join_error(&told_and_lost), unknown);
+    let back = bench.join_now(&fixed);
+    assert_eq!((back.error, bench.state()), (OK, GroupState::Stable), "it joins anew");
+    assert_eq!(bench.join_error(&told_and_lost), ErrorCode::FENCED_INSTANCE_ID);
+    let mut bench = restored(&before, &SETTINGS);
+    assert_eq!(bench.group.heartbeat(now, &ids[1], Some("i"), generation), OK);
+    assert_eq!(bench.join_error(&told_and_lost), ErrorCode::FENCED_INSTANCE_ID, "the stored one is alive");
+}
