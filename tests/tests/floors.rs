@@ -328,7 +328,8 @@ fn quoted_end(source: &[char], start: usize, quote: char) -> usize {
     (i + 1).min(source.len())
 }
 
-/// `code` with every item under `#[cfg(test)]` blanked out; line breaks stay. Comments and literals must be gone.
+/// `code` with every item, field and statement under `#[cfg(test)]` blanked out; line breaks stay. Comments and literals must
+/// be gone.
 fn without_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
     let mut kept = String::with_capacity(code.len());
@@ -336,31 +337,39 @@ fn without_tests(code: &str) -> String {
     while let Some(at) = rest.find(MARK) {
         kept.push_str(&rest[..at]);
         let item = &rest[at + MARK.len()..];
-        let mut depth = 0_usize;
-        let end = item
-            .char_indices()
-            .find(|(_, c)| match c {
-                '{' | '[' | '(' => {
-                    depth += 1;
-                    false
-                }
-                ']' | ')' => {
-                    depth -= 1;
-                    false
-                }
-                '}' => {
-                    depth -= 1;
-                    depth == 0
-                }
-                ';' => depth == 0,
-                _ => false,
-            })
-            .map_or(item.len(), |(end, _)| end + 1);
+        let end = end_of_item(item);
         kept.extend(item[..end].chars().filter(|c| *c == '\n'));
         rest = &item[end..];
     }
     kept.push_str(rest);
     kept
+}
+
+/// Where the first item, field or statement of some code ends.
+fn end_of_item(code: &str) -> usize {
+    const ITEMS: [&str; 12] =
+        ["const", "enum", "extern", "fn", "impl", "macro_rules", "mod", "static", "struct", "trait", "unsafe", "use"];
+    let is_visibility = |word: &&str| word.is_empty() || ["pub", "crate", "super", "in"].contains(word);
+    let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_').skip_while(is_visibility);
+    let is_item = words.next().is_some_and(|word| ITEMS.contains(&word));
+    let mut depth = 0_usize;
+    for (at, c) in code.char_indices() {
+        match c {
+            '{' | '[' | '(' => depth += 1,
+            // The end of what a field or the last expression stands in.
+            '}' | ']' | ')' if depth == 0 => return at,
+            '}' | ']' | ')' => {
+                depth -= 1;
+                if c == '}' && depth == 0 {
+                    return at + 1;
+                }
+            }
+            ';' if depth == 0 => return at + 1,
+            ',' if depth == 0 && !is_item => return at + 1,
+            _ => {}
+        }
+    }
+    code.len()
 }
 
 fn repository() -> PathBuf {
