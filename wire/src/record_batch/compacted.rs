@@ -95,7 +95,10 @@ mod tests {
         builder.build()
     }
 
-    fn records(bytes: &[u8]) -> Vec<(i64, i64, i32, Vec<u8>, Option<Vec<u8>>, usize)> {
+    /// Offset, timestamp, sequence, key, value, number of headers.
+    type Fields = (i64, i64, i32, Vec<u8>, Option<Vec<u8>>, usize);
+
+    fn records(bytes: &[u8]) -> Vec<Fields> {
         let (batch, rest) = RecordBatch::split_from(bytes).unwrap();
         assert!(rest.is_empty() && batch.has_valid_crc());
         let payload = batch.decompressed_payload(1 << 20).unwrap();

@@ -16,6 +16,9 @@ use corelog_wire::error_code::ErrorCode;
 use super::{Call, Outcome};
 use crate::front::Context;
 
+/// A partition, and why it is not moved.
+type OfPartition = (i32, Result<(), Rejection>);
+
 /// Answers at once.
 pub(crate) fn handle(cx: &Context<'_>, call: &Call<'_>) -> Outcome {
     let request = match call.decode::<AlterPartitionReassignmentsRequest<'_>>() {
@@ -28,7 +31,7 @@ pub(crate) fn handle(cx: &Context<'_>, call: &Call<'_>) -> Outcome {
         return Outcome::Close(reason);
     }
     let may_grow = request.allow_replication_factor_change;
-    let outcomes: Vec<(&str, Vec<(i32, Result<(), Rejection>)>)> = request
+    let outcomes: Vec<(&str, Vec<OfPartition>)> = request
         .topics
         .iter()
         .map(|topic| {

@@ -111,10 +111,8 @@ fn is_duration(text: &str) -> bool {
         }
         text.is_empty().then_some(found)
     };
-    match (has_parts(days, "D"), time.map(|time| has_parts(time, "HMS"))) {
-        (Some(true), None) | (Some(_), Some(Some(true))) => true,
-        _ => false,
-    }
+    let parts = (has_parts(days, "D"), time.map(|time| has_parts(time, "HMS")));
+    matches!(parts, (Some(true), None) | (Some(_), Some(Some(true))))
 }
 
 #[cfg(test)]
