@@ -1,5 +1,5 @@
 //! The driver against sockets that do not behave; what it does with a real broker is shown by `tests/tests/own_client.rs`
-//! and `tools/tests/commands.rs`.
+//! and `tools/tests/commands/`.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is a failure with a place")]
 
 use std::io::{Read, Write};
