@@ -1,10 +1,12 @@
 //! ApiVersions: tells a client which APIs and versions there are.
 //!
 //! Nothing is advertised that does not work: no features either, since each of Kafka's promises something that is not
-//! there yet.
+//! there yet. What clients push metrics with is advertised while somebody subscribes to any, as Kafka does it where something
+//! takes them: librdkafka would otherwise ask for it on every connection, and write a line about it.
 
 use alloc::vec::Vec;
 
+use corelog_replication::metadata::{ConfigResource, MetadataImage};
 use corelog_wire::api::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use corelog_wire::api_key::ApiKey;
 use corelog_wire::error_code::ErrorCode;
@@ -16,10 +18,10 @@ use crate::front::Identity;
 const NO_NODE: i32 = -1;
 
 /// Answers at once.
-pub(crate) fn handle(identity: &Identity, call: &Call<'_>) -> Outcome {
+pub(crate) fn handle(identity: &Identity, image: &MetadataImage, call: &Call<'_>) -> Outcome {
     if !ApiKey::ApiVersions.serves(call.to.version) {
         // The client is newer than the broker and tries again with a version that it finds here (KIP-511).
-        return refuse(&ReplyTo { version: 0, ..call.to }, ErrorCode::UNSUPPORTED_VERSION, &ranges());
+        return refuse(&ReplyTo { version: 0, ..call.to }, ErrorCode::UNSUPPORTED_VERSION, &ranges(image));
     }
     let request = match call.decode::<ApiVersionsRequest<'_>>() {
         Ok(request) => request,
@@ -41,20 +43,22 @@ pub(crate) fn handle(identity: &Identity, call: &Call<'_>) -> Outcome {
         // One without the other says nothing.
         _ => return refuse(&call.to, ErrorCode::INVALID_REQUEST, &[]),
     }
-    call.to.answer(&ApiVersionsResponse { api_keys: (&ranges()).into(), ..Default::default() })
+    call.to.answer(&ApiVersionsResponse { api_keys: (&ranges(image)).into(), ..Default::default() })
 }
 
 fn refuse(to: &ReplyTo, error_code: ErrorCode, ranges: &[ApiVersion]) -> Outcome {
     to.answer(&ApiVersionsResponse { error_code, api_keys: ranges.into(), ..Default::default() })
 }
 
-fn ranges() -> Vec<ApiVersion> {
+fn ranges(image: &MetadataImage) -> Vec<ApiVersion> {
+    let has_subscriptions = image.resource_configs().keys().any(|of| matches!(of, ConfigResource::ClientMetrics(_)));
+    let is_for_metrics = |api: &&ApiKey| matches!(api, ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry);
     let range = |api: &ApiKey| ApiVersion {
         api_key: api.key(),
         min_version: api.advertised_min(),
         max_version: api.max_version(),
     };
-    ApiKey::ALL.iter().map(range).collect()
+    ApiKey::ALL.iter().filter(|api| has_subscriptions || !is_for_metrics(api)).map(range).collect()
 }
 
 /// Letters, digits, `-` and `.`, with a letter or digit at both ends (KIP-511).

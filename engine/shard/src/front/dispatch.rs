@@ -42,7 +42,7 @@ impl Front {
         let (shared, groups) = (&mut self.shared, &mut self.coordinator);
         let outcome = match call.to.api {
             api if api::sharing::changes_metadata(api) && !cx.seat.is_first() => Outcome::Elsewhere(FIRST),
-            ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, &call),
+            ApiKey::ApiVersions => api::api_versions::handle(&shared.identity, cx.metadata.image(), &call),
             ApiKey::Produce => api::produce::handle(cx, &call),
             ApiKey::Fetch => api::fetch::handle(shared, cx, &call),
             ApiKey::ListOffsets => api::list_offsets::handle(cx, &call),

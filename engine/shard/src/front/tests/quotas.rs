@@ -224,9 +224,19 @@ fn the_host_is_told_how_many_connections_an_address_may_open() {
     assert_eq!(host.bounds.ip_rates, expected, "they survive");
 }
 
+/// Whether an answer to ApiVersions names both of the APIs for metrics of clients; never one alone.
+fn advertises_telemetry(version: i16, reply: &[u8]) -> bool {
+    let response: ApiVersionsResponse<'_> = decode(ApiKey::ApiVersions, version, reply);
+    let named = response.api_keys.iter().filter(|api| [71, 72].contains(&api.api_key)).count();
+    assert_ne!(named, 1);
+    named == 2
+}
+
 #[test]
 fn clients_push_what_they_are_told() {
     let mut host = Host::with_shards(2, |_| {});
+    let id = host.open(on_shard(1, 1));
+    assert!(!advertises_telemetry(0, &host.ask(id, 0, &ApiVersionsRequest::default())), "nobody wants metrics");
     let set = |key: &str, value: &str| MetadataRecord::ResourceConfig {
         resource: ConfigResource::ClientMetrics("m".to_string()),
         key: key.to_string(),
@@ -242,7 +252,7 @@ fn clients_push_what_they_are_told() {
     let id = host.open(on_shard(1, 1));
     let names =
         ApiVersionsRequest { client_software_name: "library", client_software_version: "2", ..Default::default() };
-    host.ask(id, 3, &names);
+    assert!(advertises_telemetry(3, &host.ask(id, 3, &names)));
     let subscribe = |host: &mut Host,
                      instance: ClientInstanceId|
      -> (ErrorCode, ClientInstanceId, i32, Vec<alloc::string::String>) {
