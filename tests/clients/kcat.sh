@@ -22,7 +22,8 @@ topics=()
 for codec in none gzip snappy lz4 zstd; do
     topic=kcat-$codec-$run
     topics+=("$topic")
-    produce -t "$topic" -K: -z "$codec" -l "$scratch/lines"
+    # It waits for batches that are worth compressing, however busy the machine is.
+    produce -t "$topic" -K: -X linger.ms=200 -z "$codec" -l "$scratch/lines"
     consume -t "$topic" -o beginning -f '%o %k:%s\n' >"$scratch/read"
     same "codec $codec" "$scratch/numbered" "$scratch/read"
 done
