@@ -158,9 +158,9 @@ if [ -z "$sealed" ] && [ -s "$scratch/groups" ]; then
     echo "$(wc -l <"$scratch/group-records") records of groups"
 fi
 
-# A compacted topic has gaps; its batches are whole, and its indexes fit them.
+# A compacted topic has gaps; its batches are whole, and its indexes fit them. A broker that runs may replace its segments.
 compacted '*.log' >"$scratch/compacted"
-if [ -s "$scratch/compacted" ]; then
+if [ -z "$sealed" ] && [ -s "$scratch/compacted" ]; then
     dump --deep-iteration --files "$(joined <"$scratch/compacted")" >"$scratch/dumped"
     equal "no complaint about compacted segments" "" \
         "$(grep -v 'is followed by' "$scratch/dumped" | grep -v '^ *Non-consecutive offsets' | grep -iE "$complaints" | head -5)"
